@@ -1,0 +1,19 @@
+//! The page that `cargo xtask help` prints.
+
+/// What there is, in the order in which a newcomer needs it.
+pub const PAGE: &str = "\
+cargo xtask CHORE
+
+  serve [--verbose] [ARGS…]    build the UI and the server, then run `trunkline dev ARGS…`
+  test [--verbose] [SUITE…]    install what is missing, then run every suite, or the named ones:
+                                 fmt tidy clippy rust ui browser autobahn
+  tidy                         check the shape of the source (CONTRIBUTING.md says what and why)
+  lock                         write the npm lock files, complete for every platform
+  conformance [server|client|all] [CASES…]
+                               judge our echo server and client with the Autobahn suite
+                               (CASES: core, limits, deflate, quick, all or numbers; default core limits)
+  help                         this page
+
+Suites write their full output to target/xtask/SUITE.log; --verbose shows it as it comes.
+With CI=true in the environment a suite that has to be skipped counts as failed.
+";

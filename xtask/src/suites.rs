@@ -1,0 +1,16 @@
+//! The suites, in the order in which they run: the quick and cheap first, then those that build on what the
+//! earlier ones have built.
+
+mod autobahn;
+mod browser;
+mod clippy;
+mod fmt;
+mod rust;
+mod tidy;
+mod ui;
+
+use crate::suite::Suite;
+
+/// All of them.
+pub const ALL: &[Suite] =
+    &[fmt::SUITE, tidy::SUITE, clippy::SUITE, rust::SUITE, ui::SUITE, browser::SUITE, autobahn::SUITE];
