@@ -1,0 +1,98 @@
+//! What a client asks, whatever its dialect. Made by a dialect from checked input, taken by the hub.
+
+use crate::{ChannelName, Key, Payload, Position, Secret};
+
+/// The client's own name for a command, echoed in its reply.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CommandId {
+    /// A text of at most 64 bytes.
+    Text(Box<str>),
+    /// An integer.
+    Number(i64),
+}
+
+/// One command of a client.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Command {
+    /// Named by the client if it wants to recognise the reply.
+    pub id: Option<CommandId>,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// What a command asks.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Open the session.
+    Connect(Connect),
+    /// Follow a channel.
+    Subscribe(Subscribe),
+    /// Stop following a channel.
+    Unsubscribe(ChannelName),
+    /// Publish to a channel.
+    Publish(Publish),
+    /// A page of a channel's stored past.
+    History(HistoryQuery),
+    /// Is anyone there?
+    Ping,
+    /// The answer to the server's `ping`.
+    Pong,
+}
+
+/// Opens a session; without it the first other command opens an anonymous one.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Connect {
+    /// The secret of an earlier session, to be that one again.
+    pub session: Option<Secret>,
+    /// Channels to subscribe to, answered one by one in this order.
+    pub subscribe: Vec<Subscribe>,
+    /// Whether the server's pings come as `ping` messages instead of WebSocket pings.
+    pub heartbeat: bool,
+}
+
+/// Follows a channel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Subscribe {
+    /// The channel.
+    pub channel: ChannelName,
+    /// From where.
+    pub start: Start,
+}
+
+/// From where a subscription begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// With what comes next.
+    Next,
+    /// With the newest page of so many items, given in the reply.
+    Last(u32),
+    /// After this position, by replay.
+    Since(Position),
+}
+
+/// Publishes to a channel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Publish {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What is published.
+    pub payload: Payload,
+    /// The idempotency key.
+    pub key: Option<Key>,
+}
+
+/// Asks for a page of history. Bounds are exclusive and at most one of them is set; without any the
+/// newest page is meant.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HistoryQuery {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Items below this offset, the newest of them.
+    pub before: Option<crate::Offset>,
+    /// Items above this offset, the oldest of them.
+    pub after: Option<crate::Offset>,
+    /// How many items at most.
+    pub limit: Option<u32>,
+    /// The answer must be at least as new as this and of the same log.
+    pub at: Option<Position>,
+}

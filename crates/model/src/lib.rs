@@ -1,0 +1,41 @@
+//! The nouns of Trunkline, and the words between a dialect and the hub.
+//!
+//! This crate holds names, positions, publications, payloads, limits and codes; it does no IO, knows no
+//! wire format, and has no clock. Every other crate of the house may import it; it imports none of them.
+//!
+//! ```text
+//!   dialect ──Command──▶ hub ──Reply / Push──▶ dialect
+//!                         │
+//!                     Publication (Position, Payload)  ◀──▶  store
+//! ```
+//!
+//! What is a noun and where it stands:
+//! - [`ChannelName`]: the checked name of a channel, and the namespace in front of its first `:`.
+//! - [`Position`]: ([`Epoch`], [`Offset`]), a place in a channel's log.
+//! - [`Publication`]: one immutable entry of a channel, with the finished byte forms it was given.
+//! - [`Command`], [`Reply`], [`Push`]: what a client asks, is answered, and is told unasked.
+//! - [`Namespace`], [`Limits`]: settings, and every named cap.
+//! - [`ErrorCode`], [`close`]: every code a client can see, as one table.
+
+mod channel;
+pub mod close;
+mod code;
+mod command;
+mod identity;
+mod limits;
+mod namespace;
+mod payload;
+mod position;
+mod publication;
+mod reply;
+
+pub use channel::{CHANNEL_NAME_MAX, ChannelName, InvalidChannelName};
+pub use code::ErrorCode;
+pub use command::{Action, Command, CommandId, Connect, HistoryQuery, Publish, Start, Subscribe};
+pub use identity::{ClientId, Identity, InvalidKey, KEY_MAX, Key, Publisher, Secret, UserName};
+pub use limits::Limits;
+pub use namespace::{Kind, Namespace, Namespaces};
+pub use payload::{Form, Payload};
+pub use position::{Epoch, InvalidEpoch, Offset, Position, Timestamp};
+pub use publication::{Encoding, Publication};
+pub use reply::{Capability, Fault, LostReason, Page, Push, Recovery, Reply, Subscribed};

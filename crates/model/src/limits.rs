@@ -1,0 +1,85 @@
+//! Every named cap of the hub and the node, with its default and what happens at it.
+
+use std::time::Duration;
+
+/// The caps. All are on by default; each says what happens when it is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections of this server, WebSocket and HTTP together (15,000). One more is answered with HTTP
+    /// 503 and closed.
+    pub connections: usize,
+    /// How many connections the server takes per second after a restart (2,000). Clients are told to spread
+    /// their first retry over the time that all of them need at this rate.
+    pub accept_rate: u32,
+    /// Subscriptions of one session (128). One more is answered with `limit_exceeded`.
+    pub subscriptions: usize,
+    /// Commands of one session that wait for their answer (64). Further ones wait unread in the socket.
+    pub commands_in_flight: usize,
+    /// Publications of one worker that wait for the store (16,384). One more is refused with
+    /// `not_available` and `retry`; nothing is stored.
+    pub appends_in_flight: usize,
+    /// Publications that wait for one channel to be opened (256). One more is refused likewise.
+    pub channel_waiting: usize,
+    /// Reads of one worker from the store at a time (64). Further ones wait their turn in the hub.
+    pub reads_in_flight: usize,
+    /// Channels whose state one worker holds (100,000). Beyond it idle ones are let go; if none is idle,
+    /// `limit_exceeded`.
+    pub channels: usize,
+    /// How long an unused channel's hot ring stays in memory (60 s).
+    pub channel_idle: Duration,
+    /// Items of one history page (1,000); more asked for is answered with `bad_request`.
+    pub history_page: u32,
+    /// Bytes of one history page (1 MiB): the page ends early, `more` is true, and it holds at least one.
+    pub history_page_bytes: usize,
+    /// Items of a history page when none are asked for (50).
+    pub history_page_default: u32,
+    /// Bytes that wait in one connection's outbox (4 MiB). A subscriber that reaches it is closed with
+    /// 4508; it comes back and continues from its position.
+    pub outbox_bytes: usize,
+    /// Messages that wait in the queue from one worker to another (4,096). Commands that do not fit stay
+    /// in their connection; broadcasts that do not fit are read again when there is room.
+    pub queue: usize,
+    /// The largest WebSocket message that may arrive on `/ws`, in bytes (64 KiB). Above it 1009.
+    pub frame_size_max: usize,
+    /// The largest message of `/echo`, in bytes (16 MiB). Above it 1009.
+    pub echo_size_max: usize,
+    /// How often an idle connection is pinged (25 s). One that answers nothing for twice as long is
+    /// closed.
+    pub ping_interval: Duration,
+    /// How long a request head may take (10 s). Then the connection is closed.
+    pub handshake_timeout: Duration,
+    /// How long the other side may take to answer a close frame (5 s). Then TCP is closed.
+    pub close_timeout: Duration,
+    /// How long the server waits at its end for what is in flight (5 s).
+    pub shutdown_timeout: Duration,
+    /// The largest body of an HTTP request, in bytes (64 KiB). Above it 413.
+    pub http_body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 15_000,
+            accept_rate: 2_000,
+            subscriptions: 128,
+            commands_in_flight: 64,
+            appends_in_flight: 16_384,
+            channel_waiting: 256,
+            reads_in_flight: 64,
+            channels: 100_000,
+            channel_idle: Duration::from_secs(60),
+            history_page: 1_000,
+            history_page_bytes: 1 << 20,
+            history_page_default: 50,
+            outbox_bytes: 4 << 20,
+            queue: 4_096,
+            frame_size_max: 64 << 10,
+            echo_size_max: 16 << 20,
+            ping_interval: Duration::from_secs(25),
+            handshake_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(5),
+            http_body: 64 << 10,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! One immutable entry of a channel, shared by all who deliver it. Made by the hub or read from a store.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::{ChannelName, Key, Payload, Position, Timestamp, UserName};
+
+/// A finished byte form of a publication. Each is made at most once per publication, by the first
+/// connection that needs it, and shared by reference count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
+    /// A whole WebSocket frame with a `trunkline.v1` JSON `message` in it.
+    TrunklineV1,
+    /// A whole WebSocket frame with the bare payload in it, as `/room/{name}` sends it.
+    Plain,
+}
+
+impl Encoding {
+    const COUNT: usize = 2;
+}
+
+/// One immutable entry of a channel (on the wire and to users: a message).
+pub struct Publication {
+    /// The channel it was published to.
+    pub channel: ChannelName,
+    /// Its place in the channel's log; `None` in a `signal` channel, which keeps nothing.
+    pub position: Option<Position>,
+    /// Whether it is the first entry of its epoch in this channel.
+    pub begins_epoch: bool,
+    /// When it was stored, by the store's clock; never decreasing within a channel.
+    pub ts: Timestamp,
+    /// What it carries.
+    pub payload: Payload,
+    /// The verified user, or the guest name that the server gave; `None` for the server's own.
+    pub from: Option<UserName>,
+    /// The idempotency key that its publisher sent.
+    pub key: Option<Key>,
+    encoded: [OnceLock<Bytes>; Encoding::COUNT],
+}
+
+impl Publication {
+    /// An entry of `channel` with nothing else said of it yet: no position, no author, no key.
+    #[must_use]
+    pub fn new(channel: ChannelName, ts: Timestamp, payload: Payload) -> Self {
+        Self {
+            channel,
+            position: None,
+            begins_epoch: false,
+            ts,
+            payload,
+            from: None,
+            key: None,
+            encoded: Default::default(),
+        }
+    }
+
+    /// Its byte form in `encoding`, made by `encode` if this is the first call for it.
+    pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.encoded[encoding as usize].get_or_init(|| encode(self))
+    }
+
+    /// What it counts against byte limits: payload, author and key, plus a flat 64 for the rest.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        let from = self.from.as_ref().map_or(0, |user| user.as_str().len());
+        let key = self.key.as_ref().map_or(0, |key| key.as_str().len());
+        self.payload.bytes.len() + from + key + 64
+    }
+}
+
+/// Equal in all that was published and assigned; finished byte forms do not count.
+impl PartialEq for Publication {
+    fn eq(&self, other: &Self) -> bool {
+        self.channel == other.channel
+            && self.position == other.position
+            && self.begins_epoch == other.begins_epoch
+            && self.ts == other.ts
+            && self.payload == other.payload
+            && self.from == other.from
+            && self.key == other.key
+    }
+}
+
+/// Names and sizes, never the payload: logs must not hold what people write.
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publication")
+            .field("channel", &self.channel)
+            .field("position", &self.position)
+            .field("begins_epoch", &self.begins_epoch)
+            .field("ts", &self.ts)
+            .field("bytes", &self.payload.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
