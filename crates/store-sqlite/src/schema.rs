@@ -1,0 +1,176 @@
+//! The database file: how a connection to it is set up, how its tables are made and migrated, and how it is
+//! checked at opening. Called when the store opens, and when the writer opens its connection again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use crate::{OpenError, Options};
+
+/// Names the program in the file's header ("Trnk").
+const APPLICATION_ID: i32 = 0x5472_6e6b;
+
+/// Rows of about 200 bytes: larger pages than SQLite's 4 KiB write less of the tree above them.
+pub(crate) const PAGE_SIZE: u32 = 8_192;
+
+/// How long a connection waits where another one holds what it needs.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a writer keeps of the file in memory, in KiB.
+const WRITER_CACHE_KIB: i32 = 16 << 10;
+
+/// Statements that stay prepared per connection.
+const STATEMENTS: usize = 32;
+
+/// The newest entries that are always checked at opening.
+const NEWEST_CHECKED: u32 = 256;
+
+/// Migration n (from 1) leads from schema n−1 to schema n. A published one is never changed.
+///
+/// `log` and `keys` have a rowid, so that whatever channel is written, rows are added at the end of one tree,
+/// and only the small trees of their indexes are written all over.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE channels (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        head INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        ts INTEGER NOT NULL,
+        floor INTEGER NOT NULL DEFAULT 1,
+        floor_epoch INTEGER
+    ) STRICT;
+    CREATE TABLE log (
+        id INTEGER PRIMARY KEY,
+        channel INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        ts INTEGER NOT NULL,
+        flags INTEGER NOT NULL,
+        author TEXT,
+        key TEXT,
+        payload BLOB NOT NULL,
+        UNIQUE (channel, offset)
+    ) STRICT;
+    CREATE TABLE keys (
+        id INTEGER PRIMARY KEY,
+        channel INTEGER NOT NULL,
+        publisher TEXT NOT NULL,
+        key TEXT NOT NULL,
+        offset INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        ts INTEGER NOT NULL,
+        flags INTEGER NOT NULL,
+        expires INTEGER NOT NULL,
+        UNIQUE (channel, publisher, key)
+    ) STRICT;
+    CREATE INDEX keys_by_expiry ON keys (expires);
+    CREATE TABLE meta (
+        name TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Opens the database for writing, as it was made by [`prepare`].
+pub(crate) fn open_writer(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Where a plain fsync does not reach the medium (macOS).
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // The writer checkpoints by itself, after it has answered.
+    set(&connection, "wal_autocheckpoint", 0)?;
+    set(&connection, "journal_size_limit", i64::from(options.checkpoint_pages) * i64::from(PAGE_SIZE))?;
+    if let Some(size) = options.size_max {
+        set(&connection, "max_page_count", i64::try_from(size / u64::from(PAGE_SIZE)).unwrap_or(i64::MAX))?;
+    }
+    Ok(connection)
+}
+
+/// Opens the database for reading.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+/// A pragma that answers with its new value.
+fn set(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, name, value, |_| Ok(()))
+}
+
+/// Makes the tables, or brings them to the newest schema; refuses what is not ours or damaged.
+pub(crate) fn prepare(path: &Path, options: &Options) -> Result<(), OpenError> {
+    let failed = |source| OpenError::from_sqlite(path, source);
+    let mut connection = open_writer(path, options).map_err(failed)?;
+    let version = recognise(&connection, path)?;
+    if version == 0 {
+        connection.pragma_update(None, "page_size", PAGE_SIZE).map_err(failed)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    }
+    connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .and_then(|()| migrate(&mut connection, version))
+        .map_err(failed)?;
+    match damage(&connection, path, options.check_size_max).map_err(failed)? {
+        Some(detail) => Err(OpenError::Corrupt { path: path.to_owned(), detail }),
+        None => Ok(()),
+    }
+}
+
+/// The version of the schema in the file; 0 if the file is new.
+fn recognise(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    let (objects, id, version) = objects
+        .and_then(|objects| Ok((objects, number("application_id")?, number("user_version")?)))
+        .map_err(|source| OpenError::from_sqlite(path, source))?;
+    if id != i64::from(APPLICATION_ID) && (objects > 0 || id != 0 || version != 0) {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        _ => Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: u32::try_from(version).unwrap_or(u32::MAX),
+            known: MIGRATIONS.len() as u32,
+        }),
+    }
+}
+
+/// Each migration and its number are one transaction.
+fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    for (done, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", done as u32 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The first damage that is found: in the whole file if it is small, else where the newest entries lie.
+/// Damage elsewhere is found when it is read, and answered as an error of that read.
+fn damage(connection: &Connection, path: &Path, size_max: u64) -> rusqlite::Result<Option<String>> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() <= size_max) {
+        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Ok(Some(verdict));
+        }
+    }
+    let newest_without_head = "
+        SELECT channel FROM (SELECT channel, offset FROM log ORDER BY id DESC LIMIT ?1) AS newest
+        WHERE NOT EXISTS (SELECT 1 FROM channels WHERE id = newest.channel AND head >= newest.offset)";
+    let stray: Option<i64> =
+        connection.query_row(newest_without_head, [NEWEST_CHECKED], |row| row.get(0)).optional()?;
+    Ok(stray.map(|channel| format!("channel number {channel} has entries above its head")))
+}

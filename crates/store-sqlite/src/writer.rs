@@ -1,0 +1,299 @@
+//! The writer thread: takes what waits, puts it through one transaction, answers, and then tidies up. The
+//! only one that changes the database while the store is open.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+use trunkline_backend::{Answer, Append, Appended, Meter, Sink, StoreError, Ticket, Window};
+use trunkline_model::Epoch;
+
+use crate::Options;
+use crate::counters::{Tally, count};
+use crate::epoch::SharedEpoch;
+use crate::heads::Heads;
+use crate::queue::{Queue, Taken};
+use crate::schema;
+use crate::transaction::{self, Transaction};
+
+/// How long the writer rests before it looks for expired keys.
+const REST: Duration = Duration::from_secs(10);
+
+/// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
+const FORGOTTEN_AT_REST: usize = 512;
+
+/// One publication that waits to be stored.
+pub(crate) type Waiting = (Ticket, Append);
+
+/// The writer's state; [`Writer::run`] is its thread.
+pub(crate) struct Writer {
+    pub(crate) path: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) queue: Arc<Queue<Waiting>>,
+    pub(crate) sink: Sink,
+    pub(crate) epoch: Arc<SharedEpoch>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) heads: Heads,
+    /// `None` after an error that it cannot be trusted after; opened again before anything is written.
+    pub(crate) connection: Option<Connection>,
+    pub(crate) identity: FileIdentity,
+    /// Whether the last transaction was rolled back, and that was told.
+    pub(crate) refuses: bool,
+    /// Whether the last checkpoint failed, and that was told.
+    pub(crate) checkpoint_fails: bool,
+}
+
+/// Why a transaction did not succeed.
+enum Failure {
+    /// Nothing of it is stored.
+    RolledBack(String),
+    /// It may be stored or not.
+    Open(String),
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        let mut patience = REST;
+        loop {
+            let mut meter = Meter::new(Window {
+                entries: self.options.transaction_publications,
+                bytes: self.options.transaction_bytes,
+            });
+            match self.queue.take(patience, |(_, append)| meter.admit(append.payload.bytes.len())) {
+                Taken::Items(batch) => {
+                    let answers = self.store(batch);
+                    (self.sink)(answers);
+                    self.checkpoint();
+                }
+                Taken::Nothing => patience = self.rest(),
+                Taken::Closed => return,
+            }
+        }
+    }
+
+    fn store(&mut self, batch: Vec<Waiting>) -> Vec<Answer> {
+        let failure = match self.commit(&batch) {
+            Ok(appended) => {
+                if std::mem::take(&mut self.refuses) {
+                    tracing::info!(path = %self.path.display(), "publications are stored again");
+                }
+                let answers = batch.into_iter().zip(appended);
+                return answers
+                    .map(|((ticket, _), appended)| Answer::Appended(ticket, Ok(appended)))
+                    .collect();
+            }
+            Err(failure) => failure,
+        };
+        self.heads.clear();
+        count(&self.tally.failed, batch.len());
+        match failure {
+            Failure::RolledBack(why) => {
+                if !std::mem::replace(&mut self.refuses, true) {
+                    tracing::warn!(
+                        publications = batch.len(),
+                        why,
+                        "a transaction was rolled back; more may be"
+                    );
+                }
+                batch.iter().map(|waiting| self.refuse(waiting, &why)).collect()
+            }
+            Failure::Open(why) => {
+                tracing::error!(publications = batch.len(), why, "a commit failed; beginning a new epoch");
+                let unknown = |(ticket, _)| Answer::Appended(ticket, Err(StoreError::Unknown(why.clone())));
+                batch.into_iter().map(unknown).collect()
+            }
+        }
+    }
+
+    /// One transaction: all of `batch` or nothing.
+    fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Appended>, Failure> {
+        self.ready()?;
+        let connection = self.connection.as_ref().expect("it is ready");
+        run(connection, "BEGIN IMMEDIATE").map_err(|error| self.name_file(&error))?;
+        let written = write(connection, &mut self.heads, self.epoch.get(), &self.options, batch);
+        let (appended, keys_forgotten) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.roll_back();
+                return Err(self.name_file(&error));
+            }
+        };
+        if let Err(error) = run(connection, "COMMIT") {
+            return Err(self.give_up(&error));
+        }
+        let duplicates = appended.iter().filter(|appended| appended.duplicate).count();
+        count(&self.tally.transactions, 1);
+        count(&self.tally.duplicates, duplicates);
+        count(&self.tally.appended, appended.len() - duplicates);
+        count(&self.tally.keys_forgotten, keys_forgotten);
+        Ok(appended)
+    }
+
+    /// After a COMMIT that failed. SQLite writes the mark of a transaction last and says `FULL` only where
+    /// a write itself found no room, and `BUSY` before it has written anything: then the transaction is
+    /// certainly not there. After any other error the mark may have reached the disk, and a later sync that
+    /// succeeds proves nothing: this connection is not used again, and what comes gets a new epoch.
+    fn give_up(&mut self, error: &rusqlite::Error) -> Failure {
+        let code = error.sqlite_error_code();
+        if matches!(code, Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+            self.roll_back();
+            return self.name_file(error);
+        }
+        let why =
+            self.reopen().err().map_or_else(String::new, |again| format!("; opening it again: {again}"));
+        Failure::Open(format!("{}: {error}{why}", self.path.display()))
+    }
+
+    /// Opens the database anew, under a new epoch, and brings all that is committed into the file: what is
+    /// left of a commit that failed goes with the log, and a disk that still fails is noticed before
+    /// anything is written to it. Until all this succeeds nothing is written.
+    fn reopen(&mut self) -> Result<(), String> {
+        self.connection = None;
+        self.epoch.renew().map_err(|error| error.to_string())?;
+        count(&self.tally.renewals, 1);
+        let opened = schema::open_writer(&self.path, &self.options).map_err(|error| error.to_string())?;
+        checkpoint(&opened, "TRUNCATE").map_err(|error| error.to_string())?;
+        self.connection = Some(opened);
+        Ok(())
+    }
+
+    /// Sees to it that there is a connection, and that it leads to the file that others find by its name.
+    fn ready(&mut self) -> Result<(), Failure> {
+        if !self.identity.holds(&self.path) {
+            let path = self.path.display();
+            return Err(Failure::RolledBack(format!(
+                "{path} was removed or replaced while it was in use; restart the server to open what is there now"
+            )));
+        }
+        match self.connection {
+            Some(_) => Ok(()),
+            None => self.reopen().map_err(Failure::RolledBack),
+        }
+    }
+
+    fn roll_back(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        // After some errors SQLite has already rolled back.
+        if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
+            self.connection = None;
+        }
+    }
+
+    /// The answer to an append whose transaction was rolled back. One whose key was stored by an earlier
+    /// transaction is stored, whatever became of this one.
+    fn refuse(&self, (ticket, append): &Waiting, why: &str) -> Answer {
+        let known = match (&append.key, &self.connection) {
+            (None, _) => Ok(None),
+            (Some(_), Some(connection)) => {
+                transaction::find_duplicate(connection, append, (self.options.clock)()).map_err(|_| ())
+            }
+            (Some(_), None) => Err(()),
+        };
+        let answer = match known {
+            Ok(Some(first)) => Ok(first),
+            Ok(None) => Err(StoreError::NotStored(why.to_owned())),
+            Err(()) => Err(StoreError::Unknown(why.to_owned())),
+        };
+        Answer::Appended(*ticket, answer)
+    }
+
+    fn name_file(&self, error: &rusqlite::Error) -> Failure {
+        Failure::RolledBack(format!("{}: {error}", self.path.display()))
+    }
+
+    /// What is done while nothing waits. Returns how long to rest before the next time.
+    fn rest(&mut self) -> Duration {
+        let Some(connection) = &self.connection else { return REST };
+        match transaction::forget_keys(connection, (self.options.clock)(), FORGOTTEN_AT_REST) {
+            Ok(forgotten) => {
+                count(&self.tally.keys_forgotten, forgotten);
+                self.checkpoint();
+                if forgotten == FORGOTTEN_AT_REST { Duration::ZERO } else { REST }
+            }
+            Err(error) => {
+                tracing::warn!(%error, path = %self.path.display(), "expired keys could not be deleted");
+                REST
+            }
+        }
+    }
+
+    /// Keeps the write-ahead log short. After the answers were given, so that they do not wait for it.
+    fn checkpoint(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        match checkpoint_if_long(connection, &self.options) {
+            Ok(done) => {
+                count(&self.tally.checkpoints, usize::from(done));
+                self.checkpoint_fails = false;
+            }
+            Err(error) if !self.checkpoint_fails => {
+                self.checkpoint_fails = true;
+                tracing::warn!(%error, path = %self.path.display(), "the write-ahead log cannot be emptied; it grows");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+/// Puts `batch` into the transaction that is open. Returns what became of each, and how many expired keys
+/// went with it.
+fn write(
+    connection: &Connection,
+    heads: &mut Heads,
+    epoch: Epoch,
+    options: &Options,
+    batch: &[Waiting],
+) -> rusqlite::Result<(Vec<Appended>, usize)> {
+    heads.age();
+    let mut transaction = Transaction::new(connection, heads, epoch)?;
+    let appended = batch
+        .iter()
+        .map(|(_, append)| transaction.append(append, (options.clock)()))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let forgotten = transaction.finish((options.clock)())?;
+    Ok((appended, forgotten))
+}
+
+/// Whether there was something to move.
+fn checkpoint_if_long(connection: &Connection, options: &Options) -> rusqlite::Result<bool> {
+    let (pages, moved) = checkpoint(connection, "NOOP")?;
+    let mode = if pages >= i64::from(options.wal_pages_max) {
+        "TRUNCATE"
+    } else if pages - moved >= i64::from(options.checkpoint_pages) {
+        "PASSIVE"
+    } else {
+        return Ok(false);
+    };
+    checkpoint(connection, mode).map(|_| true)
+}
+
+/// The pages in the write-ahead log, and how many of them are in the database too.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
+    connection
+        .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+/// Which file it was that was opened. A file that is moved away or replaced under a running server keeps
+/// being written by who has it open, and nobody would ever see that again.
+#[derive(Debug)]
+pub(crate) struct FileIdentity(Option<(u64, u64)>);
+
+impl FileIdentity {
+    /// The file that is at `path` now, by its device and number.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self(fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
+    }
+
+    /// Whether it is still the one at `path`.
+    fn holds(&self, path: &Path) -> bool {
+        self.0 == Self::of(path).0
+    }
+}

@@ -1,0 +1,9 @@
+//! What only this store has: a directory, a lock, a file that may be damaged or full, and processes that
+//! are killed. What every store must do is in `tests/contract.rs`.
+
+mod closing;
+mod crash;
+mod faults;
+mod opening;
+mod rig;
+mod work;
