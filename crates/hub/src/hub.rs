@@ -1,0 +1,97 @@
+//! One worker's rules: takes inputs, gives outputs, and lets its two sides talk to each other.
+
+use std::sync::Arc;
+
+use trunkline_model::{Limits, Namespaces};
+
+use crate::input::{Input, Moment, SessionId};
+use crate::output::Output;
+use crate::peer::{Peer, Peers, Tell};
+use crate::sessions::Sessions;
+use crate::shard::{Context, Shard};
+
+/// All the rules of one worker. See the crate's picture.
+///
+/// Time is an argument; calls never block; memory is bounded by [`Limits`] and the number of sessions.
+#[derive(Debug)]
+pub struct Hub {
+    sessions: Sessions,
+    shard: Shard,
+    peers: Peers,
+}
+
+impl Hub {
+    /// The hub of worker `me` (from 0) of `workers`.
+    ///
+    /// Each worker's queue to each other one has room for [`Limits::queue`] messages.
+    #[must_use]
+    pub fn new(me: u16, workers: u16, limits: Arc<Limits>, namespaces: Arc<Namespaces>) -> Self {
+        Self {
+            sessions: Sessions::new(Arc::clone(&limits), Arc::clone(&namespaces), workers),
+            peers: Peers::new(me, workers, limits.queue),
+            shard: Shard::new(limits, namespaces, workers),
+        }
+    }
+
+    /// Whether the next command of `session` may be handed in. If not, leave the connection unread;
+    /// [`Output::Ready`] says when to go on.
+    pub fn accepts(&mut self, session: SessionId) -> bool {
+        self.sessions.accepts(session)
+    }
+
+    /// Whether every command that came in has been answered, as far as this worker knows.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.shard.is_settled() && self.peers.is_settled()
+    }
+
+    /// Says how many messages the queue to `worker` has room for. At least once per turn.
+    pub fn handle_room(&mut self, now: Moment, worker: u16, free: usize, out: &mut Vec<Output>) {
+        self.peers.set_room(worker, free);
+        let mut cx = Context { now, peers: &mut self.peers, out };
+        self.shard.feed_behind(worker, &mut cx);
+        self.sessions.unblock(worker, &mut cx);
+        self.settle_local(now, out);
+    }
+
+    /// Takes one input and appends what is to be done to `out`, in order.
+    pub fn handle(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
+        let mut cx = Context { now, peers: &mut self.peers, out };
+        match input {
+            Input::Opened { session, identity } => self.sessions.opened(session, identity),
+            Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
+            Input::Admitted { session, identity } => self.sessions.admitted(session, identity, &mut cx),
+            Input::Closed { session } => self.sessions.closed(session, &mut cx),
+            Input::Peer { from, message } => self.hear(now, from, message, out),
+            Input::Stored(answer) => self.shard.handle_answer(answer, &mut cx),
+            Input::Tick => self.shard.tick(&mut cx),
+        }
+        self.settle_local(now, out);
+    }
+
+    /// What the two sides of this worker say to each other is heard before anything else comes in.
+    fn settle_local(&mut self, now: Moment, out: &mut Vec<Output>) {
+        while let Some(message) = self.peers.take_local() {
+            self.hear(now, self.peers.me, message, out);
+        }
+    }
+
+    fn hear(&mut self, now: Moment, from: u16, message: Peer, out: &mut Vec<Output>) {
+        match message {
+            Peer::Ask(ask) => {
+                let mut cx = Context { now, peers: &mut self.peers, out };
+                self.shard.handle_ask(ask, &mut cx);
+            }
+            Peer::Tell(tell) => self.hear_tell(now, from, tell, out),
+        }
+    }
+
+    fn hear_tell(&mut self, now: Moment, from: u16, tell: Tell, out: &mut Vec<Output>) {
+        self.peers.heard(from, &tell);
+        let mut cx = Context { now, peers: &mut self.peers, out };
+        self.sessions.told(tell, &mut cx);
+        if from != cx.peers.me {
+            self.sessions.unblock(from, &mut cx);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What enters the hub.
+
+use std::time::Duration;
+
+use trunkline_backend::Answer;
+use trunkline_model::{Command, Identity, Timestamp};
+
+use crate::Peer;
+
+/// When something happened: by the wall clock, for people and keys; and since the start, for durations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    /// The wall clock's time. It may step.
+    pub ts: Timestamp,
+    /// Time since the node started. It never steps back.
+    pub uptime: Duration,
+}
+
+/// A session's place at its worker. The caller assigns it: `index` is small and dense, and used again after
+/// [`Input::Closed`] with another `generation`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SessionId {
+    /// Its slot.
+    pub index: u32,
+    /// Which user of the slot it is.
+    pub generation: u32,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A session begins. Without an identity, its first command asks for one ([`Output::Admit`]).
+    ///
+    /// [`Output::Admit`]: crate::Output::Admit
+    Opened {
+        /// The session.
+        session: SessionId,
+        /// Who it is, if that is known already.
+        identity: Option<Identity>,
+    },
+    /// A client asks something. Only while [`Hub::accepts`](crate::Hub::accepts) says so.
+    Command {
+        /// The session.
+        session: SessionId,
+        /// The command.
+        command: Command,
+    },
+    /// The answer to [`Output::Admit`](crate::Output::Admit).
+    Admitted {
+        /// The session.
+        session: SessionId,
+        /// Who it is.
+        identity: Identity,
+    },
+    /// The connection has ended, whoever ended it.
+    Closed {
+        /// The session.
+        session: SessionId,
+    },
+    /// Another worker's hub says something.
+    Peer {
+        /// The other worker.
+        from: u16,
+        /// What it says.
+        message: Peer,
+    },
+    /// The store answers.
+    Stored(Answer),
+    /// Time passes: at least every few seconds.
+    Tick,
+}

@@ -1,0 +1,55 @@
+//! What leaves the hub, for the caller to carry out.
+
+use std::sync::Arc;
+
+use trunkline_backend::Request;
+use trunkline_model::{Publication, Push, Reply, Secret};
+
+use crate::{Peer, SessionId};
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Tell a session the answer to its command.
+    Reply {
+        /// The session; it may have ended meanwhile.
+        session: SessionId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Tell a session something unasked.
+    Push {
+        /// The session; it may have ended meanwhile.
+        session: SessionId,
+        /// What it is told.
+        push: Push,
+    },
+    /// Send a publication to these sessions of this worker. The list is a snapshot.
+    Deliver {
+        /// The publication.
+        publication: Arc<Publication>,
+        /// Who gets it.
+        sessions: Arc<Vec<SessionId>>,
+    },
+    /// Put this into the queue to another worker. There is room for it.
+    Peer {
+        /// The other worker.
+        to: u16,
+        /// What it is told.
+        message: Peer,
+    },
+    /// Ask the store.
+    Store(Request),
+    /// Ask the door who this is, and answer with [`Input::Admitted`](crate::Input::Admitted).
+    Admit {
+        /// The session.
+        session: SessionId,
+        /// The secret of an earlier session that it presented.
+        presented: Option<Secret>,
+    },
+    /// The session takes commands again ([`Hub::accepts`](crate::Hub::accepts)).
+    Ready {
+        /// The session.
+        session: SessionId,
+    },
+}

@@ -1,0 +1,202 @@
+//! The words between the hubs of two workers, and the account of how many of them fit.
+//!
+//! Every [`Ask`] is answered by exactly one [`Tell`] other than a broadcast, so the room for answers is
+//! known when the question is put.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use trunkline_model::{
+    ChannelName, CommandId, HistoryQuery, Publication, Publish, Publisher, Reply, Start, Subscribed, UserName,
+};
+
+use crate::{Output, SessionId};
+
+/// One message from a worker's hub to another's.
+#[derive(Debug)]
+pub enum Peer {
+    /// To the owner of a channel.
+    Ask(Ask),
+    /// From the owner of a channel.
+    Tell(Tell),
+}
+
+/// A question to the owner of a channel.
+#[derive(Debug)]
+pub struct Ask {
+    /// The worker of the session, where the answer goes.
+    pub worker: u16,
+    /// The session that asks.
+    pub session: SessionId,
+    /// The client's id of the command.
+    pub id: Option<CommandId>,
+    /// What is asked.
+    pub question: Question,
+}
+
+/// What is asked of the owner of a channel.
+#[derive(Debug)]
+pub enum Question {
+    /// Let this session in. `generation` tells this subscription from an earlier one of the same session.
+    Join {
+        /// The channel.
+        channel: ChannelName,
+        /// Which subscription of the session to the channel it is.
+        generation: u32,
+        /// From where.
+        start: Start,
+    },
+    /// The worker has no subscriber any more.
+    Leave(ChannelName),
+    /// Publish.
+    Publish {
+        /// What and where.
+        publish: Publish,
+        /// In whose name others see it.
+        from: Option<UserName>,
+        /// The scope of its key.
+        publisher: Publisher,
+    },
+    /// A page of history.
+    History(HistoryQuery),
+}
+
+impl Question {
+    /// The channel it is about.
+    pub(crate) fn channel(&self) -> &ChannelName {
+        match self {
+            Self::Join { channel, .. } | Self::Leave(channel) => channel,
+            Self::Publish { publish: Publish { channel, .. }, .. } => channel,
+            Self::History(HistoryQuery { channel, .. }) => channel,
+        }
+    }
+}
+
+/// What the owner of a channel says.
+#[derive(Debug)]
+pub enum Tell {
+    /// The session is in, from `subscribed.position` on.
+    Joined {
+        /// The session.
+        session: SessionId,
+        /// Which subscription.
+        generation: u32,
+        /// What the client is told.
+        subscribed: Box<Subscribed>,
+    },
+    /// The session is not in.
+    NotJoined {
+        /// The session.
+        session: SessionId,
+        /// Which subscription.
+        generation: u32,
+        /// The channel.
+        channel: ChannelName,
+        /// What the client is told.
+        reply: Reply,
+    },
+    /// The leave has been taken.
+    Left,
+    /// The answer to a publish or a question for history.
+    Answer {
+        /// The session.
+        session: SessionId,
+        /// What the client is told.
+        reply: Reply,
+    },
+    /// A publication for the worker's subscribers; not an answer.
+    Broadcast(Arc<Publication>),
+}
+
+impl Tell {
+    fn is_answer(&self) -> bool {
+        !matches!(self, Self::Broadcast(_))
+    }
+}
+
+/// The account with the other workers: how many questions are open, and how much room each queue has.
+///
+/// A queue of `capacity` keeps a quarter for questions and a quarter for answers, so that these always
+/// fit; broadcasts take what is left.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    pub(crate) me: u16,
+    workers: u16,
+    window: u32,
+    open: Vec<u32>,
+    free: Vec<u32>,
+    local: VecDeque<Peer>,
+}
+
+impl Peers {
+    pub(crate) fn new(me: u16, workers: u16, capacity: usize) -> Self {
+        let count = usize::from(workers);
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+        Self {
+            me,
+            workers,
+            window: capacity / 4,
+            open: vec![0; count],
+            free: vec![capacity; count],
+            local: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn owner_of(&self, channel: &ChannelName) -> u16 {
+        // The remainder is below `workers`, a u16.
+        (channel.stable_hash() % u64::from(self.workers)) as u16
+    }
+
+    pub(crate) fn set_room(&mut self, worker: u16, free: usize) {
+        self.free[usize::from(worker)] = u32::try_from(free).unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn may_ask(&self, worker: u16) -> bool {
+        worker == self.me || self.open[usize::from(worker)] < self.window
+    }
+
+    pub(crate) fn may_broadcast(&self, worker: u16) -> bool {
+        worker == self.me || self.free[usize::from(worker)] > 2 * self.window
+    }
+
+    /// Whether every question has its answer.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.local.is_empty() && self.open.iter().all(|open| *open == 0)
+    }
+
+    /// The caller has asked [`Peers::may_ask`].
+    pub(crate) fn ask(&mut self, worker: u16, ask: Ask, out: &mut Vec<Output>) {
+        if worker != self.me {
+            self.open[usize::from(worker)] += 1;
+        }
+        self.send(worker, Peer::Ask(ask), out);
+    }
+
+    /// For a broadcast the caller has asked [`Peers::may_broadcast`].
+    pub(crate) fn tell(&mut self, worker: u16, tell: Tell, out: &mut Vec<Output>) {
+        self.send(worker, Peer::Tell(tell), out);
+    }
+
+    /// Takes note of what another worker told: an answer closes one question.
+    pub(crate) fn heard(&mut self, from: u16, tell: &Tell) {
+        if from != self.me && tell.is_answer() {
+            let open = &mut self.open[usize::from(from)];
+            *open = open.saturating_sub(1);
+        }
+    }
+
+    /// The next message of this worker to itself.
+    pub(crate) fn take_local(&mut self) -> Option<Peer> {
+        self.local.pop_front()
+    }
+
+    fn send(&mut self, to: u16, message: Peer, out: &mut Vec<Output>) {
+        if to == self.me {
+            self.local.push_back(message);
+        } else {
+            let free = &mut self.free[usize::from(to)];
+            *free = free.saturating_sub(1);
+            out.push(Output::Peer { to, message });
+        }
+    }
+}

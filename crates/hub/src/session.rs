@@ -1,0 +1,94 @@
+//! One client's conversation at its worker: who it is, what it follows, what it waits for. Held by
+//! `Sessions`, which decides; this file keeps the books.
+//!
+//! ```text
+//!   New ──first command──▶ Admitting ──admitted──▶ Open
+//! ```
+
+use std::collections::VecDeque;
+
+use trunkline_model::{ChannelName, Command, CommandId, Identity};
+
+/// One client's conversation.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) generation: u32,
+    pub(crate) phase: Phase,
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Questions to owners that have no answer yet.
+    pub(crate) in_flight: usize,
+    /// Commands that could not be asked yet. Commands of the client's own stop coming while there are any.
+    pub(crate) waiting: VecDeque<Command>,
+    /// Whether what waits was given in `connect` and is answered one by one.
+    pub(crate) one_by_one: bool,
+    /// Whether the caller was told to hold back commands, and is to be told when to go on.
+    pub(crate) held_back: bool,
+    next_subscription: u32,
+}
+
+/// How far the conversation has come.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Nothing was said yet.
+    New,
+    /// The door is being asked; this command was the first.
+    Admitting(Box<Command>),
+    /// It is known who this is.
+    Open(Box<Identity>),
+}
+
+/// A session's way into, or place in, one channel.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) channel: ChannelName,
+    /// Tells it from an earlier subscription of the session to the channel.
+    pub(crate) generation: u32,
+    /// Where it stands in the worker's list; `None` while it is joining.
+    pub(crate) slot: Option<u32>,
+    /// The client's id of the command, while it is joining.
+    pub(crate) joining: Option<CommandId>,
+}
+
+impl Session {
+    pub(crate) fn new(generation: u32, identity: Option<Identity>) -> Self {
+        Self {
+            generation,
+            phase: identity.map_or(Phase::New, |identity| Phase::Open(Box::new(identity))),
+            subscriptions: Vec::new(),
+            in_flight: 0,
+            waiting: VecDeque::new(),
+            one_by_one: false,
+            held_back: false,
+            next_subscription: 0,
+        }
+    }
+
+    /// Whether the client's next command may come.
+    pub(crate) fn accepts(&self, in_flight_max: usize) -> bool {
+        !matches!(self.phase, Phase::Admitting(_))
+            && self.waiting.is_empty()
+            && self.in_flight < in_flight_max
+    }
+
+    pub(crate) fn subscription_mut(&mut self, channel: &ChannelName) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.channel == *channel)
+    }
+
+    /// Notes a new subscription on its way, and gives its generation.
+    pub(crate) fn joining(&mut self, channel: &ChannelName, id: Option<CommandId>) -> u32 {
+        self.next_subscription = self.next_subscription.wrapping_add(1);
+        let generation = self.next_subscription;
+        self.subscriptions.push(Subscription {
+            channel: channel.clone(),
+            generation,
+            slot: None,
+            joining: id,
+        });
+        generation
+    }
+
+    pub(crate) fn remove_subscription(&mut self, channel: &ChannelName) -> Option<Subscription> {
+        let index = self.subscriptions.iter().position(|subscription| subscription.channel == *channel)?;
+        Some(self.subscriptions.swap_remove(index))
+    }
+}

@@ -1,0 +1,446 @@
+//! The connection side of a worker: its sessions, what they may ask, and who of them follows what.
+//!
+//! Nothing about a channel is known here but who of this worker follows it and how far they were told; the
+//! rest is asked of the channel's owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_model::{
+    Action, ChannelName, Command, CommandId, Connect, ErrorCode, Fault, HistoryQuery, Identity, Limits,
+    Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe,
+};
+
+use crate::checks::{check_history, check_publish, check_start, namespace_of};
+use crate::input::{Moment, SessionId};
+use crate::local::Locals;
+use crate::output::Output;
+use crate::peer::{Ask, Question, Tell};
+use crate::session::{Phase, Session, Subscription};
+use crate::shard::Context;
+
+/// The connection side of one worker.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    limits: Arc<Limits>,
+    namespaces: Arc<Namespaces>,
+    slots: Vec<Option<Box<Session>>>,
+    count: usize,
+    peak: usize,
+    locals: Locals,
+    /// Sessions whose next command found no room in the queue to this worker.
+    blocked: Vec<Vec<SessionId>>,
+    /// Channels to be left when there is room in the queue to their owner.
+    leaving: Vec<ChannelName>,
+}
+
+/// What became of a command.
+enum Outcome {
+    Done,
+    /// It fits into the queue to this worker later.
+    NoRoom(u16, Command),
+}
+
+impl Sessions {
+    pub(crate) fn new(limits: Arc<Limits>, namespaces: Arc<Namespaces>, workers: u16) -> Self {
+        Self {
+            limits,
+            namespaces,
+            slots: Vec::new(),
+            count: 0,
+            peak: 0,
+            locals: Locals::default(),
+            blocked: vec![Vec::new(); usize::from(workers)],
+            leaving: Vec::new(),
+        }
+    }
+
+    pub(crate) fn opened(&mut self, id: SessionId, identity: Option<Identity>) {
+        let index = id.index as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(Box::new(Session::new(id.generation, identity)));
+        self.count += 1;
+        self.peak = self.peak.max(self.count);
+    }
+
+    /// Whether the next command of the session may come. If not, [`Output::Ready`] will say when.
+    pub(crate) fn accepts(&mut self, id: SessionId) -> bool {
+        let in_flight_max = self.limits.commands_in_flight;
+        let Some(session) = self.get_mut(id) else { return true };
+        let accepts = session.accepts(in_flight_max);
+        session.held_back |= !accepts;
+        accepts
+    }
+
+    pub(crate) fn closed(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        if self.get_mut(id).is_none() {
+            return;
+        }
+        let session = self.slots[id.index as usize].take();
+        self.count -= 1;
+        for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
+            self.forget(&subscription, cx);
+        }
+    }
+
+    pub(crate) fn command(&mut self, id: SessionId, command: Command, cx: &mut Context<'_>) {
+        let Some(session) = self.get_mut(id) else { return };
+        match &mut session.phase {
+            Phase::New => {
+                let presented = match &command.action {
+                    Action::Connect(connect) => connect.session.clone(),
+                    _ => None,
+                };
+                session.phase = Phase::Admitting(Box::new(command));
+                cx.out.push(Output::Admit { session: id, presented });
+            }
+            Phase::Admitting(_) => session.waiting.push_back(command),
+            Phase::Open(_) => {
+                session.waiting.push_back(command);
+                self.pump(id, cx);
+            }
+        }
+    }
+
+    pub(crate) fn admitted(&mut self, id: SessionId, identity: Identity, cx: &mut Context<'_>) {
+        let Some(session) = self.get_mut(id) else { return };
+        let opened = Phase::Open(Box::new(identity.clone()));
+        let Phase::Admitting(first) = std::mem::replace(&mut session.phase, opened) else { return };
+        match first.action {
+            Action::Connect(connect) => {
+                cx.out.push(Output::Reply { session: id, reply: self.welcome(first.id, identity, cx.now) });
+                self.resume(id, connect);
+            }
+            action => {
+                let first = Command { id: first.id, action };
+                if let Some(session) = self.get_mut(id) {
+                    session.waiting.push_front(first);
+                }
+            }
+        }
+        self.pump(id, cx);
+    }
+
+    pub(crate) fn told(&mut self, tell: Tell, cx: &mut Context<'_>) {
+        match tell {
+            Tell::Joined { session, generation, subscribed } => {
+                let channel = subscribed.channel.clone();
+                let position = subscribed.position.map(|position| position.offset);
+                self.locals.joined(&channel);
+                if self.goes_live(session, generation, &channel, position) {
+                    let replay = match &subscribed.recovery {
+                        Recovery::Recovered(entries) => entries.clone(),
+                        Recovery::NotAsked | Recovery::Lost { .. } => Vec::new(),
+                    };
+                    cx.out.push(Output::Reply { session, reply: Reply::Subscribed(subscribed) });
+                    cx.out.extend(
+                        replay.into_iter().map(|entry| Output::Push { session, push: Push::Message(entry) }),
+                    );
+                }
+                self.leave_if_unused(&channel, cx);
+                self.answered(session, cx);
+            }
+            Tell::NotJoined { session, generation, channel, reply } => {
+                self.locals.joined(&channel);
+                // One that was overtaken has its answer already.
+                if self.awaits(session, generation, &channel) {
+                    self.get_mut(session).and_then(|live| live.remove_subscription(&channel));
+                    cx.out.push(Output::Reply { session, reply });
+                }
+                self.leave_if_unused(&channel, cx);
+                self.answered(session, cx);
+            }
+            Tell::Answer { session, reply } => {
+                if !matches!(reply, Reply::Published { id: None, .. }) {
+                    cx.out.push(Output::Reply { session, reply });
+                }
+                self.answered(session, cx);
+            }
+            Tell::Broadcast(publication) => self.broadcast(publication, cx),
+            Tell::Left => {}
+        }
+    }
+
+    /// There is room again in the queue to `worker`.
+    pub(crate) fn unblock(&mut self, worker: u16, cx: &mut Context<'_>) {
+        if !cx.peers.may_ask(worker) {
+            return;
+        }
+        for id in std::mem::take(&mut self.blocked[usize::from(worker)]) {
+            self.pump(id, cx);
+        }
+        for channel in std::mem::take(&mut self.leaving) {
+            self.leave_if_unused(&channel, cx);
+        }
+    }
+
+    fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        let session = self.slots.get_mut(id.index as usize)?.as_deref_mut()?;
+        (session.generation == id.generation).then_some(session)
+    }
+
+    fn welcome(&self, id: Option<CommandId>, identity: Identity, now: Moment) -> Reply {
+        let clients = self.peak as f64 * self.blocked.len() as f64;
+        Reply::Welcome {
+            id,
+            identity,
+            ping: self.limits.ping_interval,
+            spread: Duration::from_secs_f64(clients / f64::from(self.limits.accept_rate.max(1))),
+            ts: now.ts,
+            message_size_max: self.namespaces.message_size_max(),
+            subscriptions_max: self.limits.subscriptions,
+        }
+    }
+
+    fn resume(&mut self, id: SessionId, connect: Connect) {
+        let Some(session) = self.get_mut(id) else { return };
+        session.one_by_one = true;
+        for subscribe in connect.subscribe.into_iter().rev() {
+            session.waiting.push_front(Command { id: None, action: Action::Subscribe(subscribe) });
+        }
+    }
+
+    /// Performs what waits, as far as it goes, and tells the caller if the client's commands may come again.
+    fn pump(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        let in_flight_max = self.limits.commands_in_flight;
+        loop {
+            let Some(session) = self.get_mut(id) else { return };
+            let busy = session.one_by_one && session.in_flight > 0 || session.in_flight >= in_flight_max;
+            if busy {
+                return;
+            }
+            let Some(command) = session.waiting.pop_front() else { break };
+            if let Outcome::NoRoom(worker, command) = self.perform(id, command, cx) {
+                self.blocked[usize::from(worker)].push(id);
+                if let Some(session) = self.get_mut(id) {
+                    session.waiting.push_front(command);
+                }
+                return;
+            }
+        }
+        let Some(session) = self.get_mut(id) else { return };
+        session.one_by_one = false;
+        if std::mem::take(&mut session.held_back) {
+            cx.out.push(Output::Ready { session: id });
+        }
+    }
+
+    /// A question of this session has come back.
+    fn answered(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        if let Some(session) = self.get_mut(id) {
+            session.in_flight = session.in_flight.saturating_sub(1);
+            self.pump(id, cx);
+        }
+    }
+
+    fn perform(&mut self, id: SessionId, command: Command, cx: &mut Context<'_>) -> Outcome {
+        let Command { id: name, action } = command;
+        match action {
+            Action::Ping => {
+                cx.out.push(Output::Reply { session: id, reply: Reply::Pong { id: name, ts: cx.now.ts } })
+            }
+            Action::Pong => {}
+            Action::Connect(_) => {
+                let fault = Fault::new(
+                    ErrorCode::BadRequest,
+                    "the session is open already; `connect` is the first command or none",
+                );
+                reply_fault(id, fault.answering(name), cx);
+            }
+            Action::Unsubscribe(channel) => {
+                self.unsubscribe(id, &channel, cx);
+                cx.out.push(Output::Reply { session: id, reply: Reply::Unsubscribed { id: name, channel } });
+            }
+            Action::Subscribe(subscribe) => return self.subscribe(id, name, subscribe, cx),
+            Action::Publish(publish) => return self.publish(id, name, publish, cx),
+            Action::History(query) => return self.history(id, name, query, cx),
+        }
+        Outcome::Done
+    }
+
+    fn subscribe(
+        &mut self,
+        id: SessionId,
+        name: Option<CommandId>,
+        subscribe: Subscribe,
+        cx: &mut Context<'_>,
+    ) -> Outcome {
+        let owner = cx.peers.owner_of(&subscribe.channel);
+        if !cx.peers.may_ask(owner) {
+            return Outcome::NoRoom(owner, Command { id: name, action: Action::Subscribe(subscribe) });
+        }
+        let Subscribe { channel, start } = subscribe;
+        let (limits, namespaces) = (Arc::clone(&self.limits), Arc::clone(&self.namespaces));
+        let refused = namespace_of(&namespaces, &channel).and_then(|_| check_start(start, &limits)).err();
+        let Some(session) = self.get_mut(id) else { return Outcome::Done };
+        let known = session.subscription_mut(&channel).is_some();
+        let full = !known && session.subscriptions.len() >= limits.subscriptions;
+        let refused = refused.or_else(|| {
+            full.then(|| {
+                let message = format!("a session has at most {} subscriptions", limits.subscriptions);
+                Fault::new(ErrorCode::LimitExceeded, message)
+            })
+        });
+        if let Some(fault) = refused {
+            reply_fault(id, fault.about(&channel).answering(name), cx);
+            return Outcome::Done;
+        }
+        // The join is counted before the old place is given up, so that no leave goes out in between.
+        self.locals.joining(&channel);
+        self.unsubscribe(id, &channel, cx);
+        let Some(session) = self.get_mut(id) else { return Outcome::Done };
+        let generation = session.joining(&channel, name.clone());
+        self.ask(id, name, owner, Question::Join { channel, generation, start }, cx);
+        Outcome::Done
+    }
+
+    fn publish(
+        &mut self,
+        id: SessionId,
+        name: Option<CommandId>,
+        publish: Publish,
+        cx: &mut Context<'_>,
+    ) -> Outcome {
+        let owner = cx.peers.owner_of(&publish.channel);
+        if !cx.peers.may_ask(owner) {
+            return Outcome::NoRoom(owner, Command { id: name, action: Action::Publish(publish) });
+        }
+        let namespaces = Arc::clone(&self.namespaces);
+        let checked = namespace_of(&namespaces, &publish.channel)
+            .and_then(|namespace| check_publish(&publish, namespace, cx.now));
+        if let Err(fault) = checked {
+            reply_fault(id, fault.about(&publish.channel).answering(name), cx);
+            return Outcome::Done;
+        }
+        let Some(session) = self.get_mut(id) else { return Outcome::Done };
+        let Phase::Open(identity) = &session.phase else { return Outcome::Done };
+        let from = identity.named.then(|| identity.user.clone());
+        let publisher = identity.publisher.clone();
+        self.ask(id, name, owner, Question::Publish { publish, from, publisher }, cx);
+        Outcome::Done
+    }
+
+    fn history(
+        &mut self,
+        id: SessionId,
+        name: Option<CommandId>,
+        query: HistoryQuery,
+        cx: &mut Context<'_>,
+    ) -> Outcome {
+        let owner = cx.peers.owner_of(&query.channel);
+        if !cx.peers.may_ask(owner) {
+            return Outcome::NoRoom(owner, Command { id: name, action: Action::History(query) });
+        }
+        let checked =
+            namespace_of(&self.namespaces, &query.channel).and_then(|_| check_history(&query, &self.limits));
+        match checked {
+            Ok(()) => self.ask(id, name, owner, Question::History(query), cx),
+            Err(fault) => reply_fault(id, fault.about(&query.channel).answering(name), cx),
+        }
+        Outcome::Done
+    }
+
+    fn ask(
+        &mut self,
+        id: SessionId,
+        name: Option<CommandId>,
+        owner: u16,
+        question: Question,
+        cx: &mut Context<'_>,
+    ) {
+        if let Some(session) = self.get_mut(id) {
+            session.in_flight += 1;
+        }
+        let ask = Ask { worker: cx.peers.me, session: id, id: name, question };
+        cx.peers.ask(owner, ask, cx.out);
+    }
+
+    fn unsubscribe(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
+        let subscription = self.get_mut(id).and_then(|session| session.remove_subscription(channel));
+        let Some(subscription) = subscription else { return };
+        if let Some(overtaken) = &subscription.joining {
+            // Whoever named it waits for an answer.
+            let reply = Reply::Unsubscribed { id: Some(overtaken.clone()), channel: channel.clone() };
+            cx.out.push(Output::Reply { session: id, reply });
+        }
+        self.forget(&subscription, cx);
+    }
+
+    /// Takes a subscription that has ended out of the worker's list.
+    fn forget(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
+        let Some(slot) = subscription.slot else { return };
+        if let Some(moved) = self.locals.remove(&subscription.channel, slot) {
+            let moved = self.get_mut(moved).and_then(|s| s.subscription_mut(&subscription.channel));
+            if let Some(moved) = moved {
+                moved.slot = Some(slot);
+            }
+        }
+        self.leave_if_unused(&subscription.channel, cx);
+    }
+
+    /// Tells the owner that this worker has no subscriber left and none on its way.
+    fn leave_if_unused(&mut self, channel: &ChannelName, cx: &mut Context<'_>) {
+        if !self.locals.is_unused(channel) {
+            return;
+        }
+        let owner = cx.peers.owner_of(channel);
+        if !cx.peers.may_ask(owner) {
+            self.leaving.push(channel.clone());
+            return;
+        }
+        self.locals.drop_unused(channel);
+        let nobody = SessionId { index: u32::MAX, generation: 0 };
+        let ask = Ask {
+            worker: cx.peers.me,
+            session: nobody,
+            id: None,
+            question: Question::Leave(channel.clone()),
+        };
+        cx.peers.ask(owner, ask, cx.out);
+    }
+
+    /// Adds the session to the worker's list, if it still waits for just this subscription.
+    fn goes_live(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+        channel: &ChannelName,
+        applied: Option<Offset>,
+    ) -> bool {
+        if !self.awaits(id, generation, channel) {
+            return false;
+        }
+        let slot = self.locals.add(channel, id, applied);
+        if let Some(subscription) = self.get_mut(id).and_then(|session| session.subscription_mut(channel)) {
+            subscription.slot = Some(slot);
+            subscription.joining = None;
+        }
+        true
+    }
+
+    /// Whether the session still waits for just this subscription.
+    fn awaits(&mut self, id: SessionId, generation: u32, channel: &ChannelName) -> bool {
+        let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
+        subscription.is_some_and(|found| found.generation == generation && found.slot.is_none())
+    }
+
+    fn broadcast(&mut self, publication: Arc<Publication>, cx: &mut Context<'_>) {
+        let Some(local) = self.locals.subscribed_mut(&publication.channel) else { return };
+        if let Some(position) = publication.position {
+            let expected = local.applied.map(Offset::next);
+            debug_assert_eq!(Some(position.offset), expected, "the owner sends each entry once, in order");
+            if Some(position.offset) != expected {
+                return;
+            }
+            local.applied = Some(position.offset);
+        }
+        let sessions = Arc::clone(&local.sessions);
+        cx.out.push(Output::Deliver { publication, sessions });
+    }
+}
+
+fn reply_fault(session: SessionId, fault: Fault, cx: &mut Context<'_>) {
+    cx.out.push(Output::Reply { session, reply: Reply::Fault(fault) });
+}

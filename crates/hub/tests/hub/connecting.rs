@@ -1,0 +1,97 @@
+//! The beginning of a session: `connect` and what may stand in for it.
+
+use trunkline_model::{Limits, Namespace, Start};
+
+use crate::node::Node;
+use crate::words::*;
+
+#[test]
+fn connect_is_answered_with_welcome_and_every_later_connect_refused() {
+    let mut node = Node::usual();
+    let ann = node.open(0, None);
+    check(node.asks(ann, connect(None, &[]).id(1)), &["[1] welcome guest, up to 128 subscriptions"]);
+    check(node.asks(ann, connect(None, &[]).id(2)), &["[2] error bad_request"]);
+}
+
+#[test]
+fn a_secret_of_an_earlier_session_is_shown_to_the_door() {
+    let mut node = Node::usual();
+    let ann = node.open(1, None);
+    check(node.asks(ann, connect(Some("s-ann"), &[])), &["welcome ann, up to 128 subscriptions"]);
+}
+
+#[test]
+fn any_other_first_command_opens_an_anonymous_session_without_welcome() {
+    let mut node = Node::usual();
+    let ann = node.open(0, None);
+    check(node.asks(ann, subscribe(FAR, Start::Next)), &["subscribed chat:b a0 floor 1"]);
+    check(
+        node.asks(ann, publish(FAR, "hi").id(1)),
+        &["[1] published chat:b a1", "chat:b a1 guest: hi (new epoch)"],
+    );
+}
+
+#[test]
+fn who_is_known_already_needs_no_door() {
+    let mut node = Node::usual();
+    let ann = node.open(0, Some("ann"));
+    check(node.asks(ann, publish(NEAR, "hi").id(1)), &["[1] published chat:a a1"]);
+    check(node.asks(ann, ping().id(2)), &["[2] pong"]);
+}
+
+#[test]
+fn while_the_door_is_asked_no_command_is_taken() {
+    let mut node = Node::usual();
+    let ann = node.open(0, None);
+    assert!(node.accepts(ann));
+    node.send(ann, ping().id(1));
+    assert!(!node.accepts(ann));
+    node.settle();
+    check(node.hears(ann), &["[1] pong", "ready"]);
+    assert!(node.accepts(ann));
+}
+
+#[test]
+fn the_channels_of_connect_are_answered_one_by_one_in_order() {
+    let mut node = Node::usual();
+    node.fill(FAR, 2);
+    let ann = node.open(0, None);
+    let wanted =
+        [(FAR, Start::Last(1)), ("nowhere:x", Start::Next), (NEAR, Start::Next), (SIGNAL, Start::Next)];
+    check(
+        node.asks(ann, connect(None, &wanted).id(1)),
+        &[
+            "[1] welcome guest, up to 128 subscriptions",
+            "subscribed chat:b a2 floor 1, [2] more",
+            "error unknown_namespace nowhere:x",
+            "subscribed chat:a a0 floor 1",
+            "subscribed live:b signal",
+        ],
+    );
+}
+
+#[test]
+fn a_slow_channel_of_connect_holds_back_the_next_and_the_commands_behind() {
+    let mut node = Node::usual();
+    let ann = node.open(0, None);
+    node.hold_reads = true;
+    node.does(ann, connect(None, &[(NEAR, Start::Next), (SIGNAL, Start::Next)]));
+    check(node.hears(ann), &["welcome guest, up to 128 subscriptions"]);
+    assert!(!node.accepts(ann), "`live:b` waits its turn");
+    node.hold_reads = false;
+    node.settle();
+    check(node.hears(ann), &["subscribed chat:a a0 floor 1", "subscribed live:b signal", "ready"]);
+}
+
+#[test]
+fn welcome_spreads_the_retries_over_the_time_that_all_need() {
+    let limits = Limits { accept_rate: 10, ..Limits::default() };
+    let mut node = Node::with(limits, Namespace::of_kind(trunkline_model::Kind::Log));
+    let all: Vec<_> = (0..5).map(|_| node.open(0, None)).collect();
+    node.does(all[4], connect(None, &[]));
+    let heard = node.take_heard(all[4]);
+    let [crate::node::Heard::Reply(trunkline_model::Reply::Welcome { spread, .. })] = &heard[..] else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(spread.as_millis(), 1_000, "5 sessions here, 2 workers, 10 per second");
+}

@@ -1,0 +1,350 @@
+//! Several hubs, the bounded queues between them, a store and a clock: a node without IO.
+//!
+//! Nothing moves by itself. [`Node::settle`] moves everything until all is quiet; the single movements are
+//! there for tests that want an order of their own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_hub::{Hub, Input, Moment, Output, Peer, SessionId};
+use trunkline_model::{
+    ClientId, Command, Identity, Kind, Limits, Namespace, Namespaces, Publication, Publisher, Push, Reply,
+    Secret, Timestamp, UserName,
+};
+
+use crate::store::TestStore;
+
+/// The wall clock when the node starts.
+pub(crate) const START: u64 = 1_800_000_000_000;
+
+/// One client's connection.
+pub(crate) type Who = usize;
+
+/// What a connection is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    Reply(Reply),
+    /// A publication, from the replay or as it comes.
+    Message(Arc<Publication>),
+    Pushed(Push),
+    /// It may send again.
+    Ready,
+}
+
+#[derive(Debug)]
+struct Seat {
+    worker: u16,
+    id: SessionId,
+    open: bool,
+    heard: VecDeque<Heard>,
+}
+
+/// A node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    hubs: Vec<Hub>,
+    pub(crate) store: TestStore,
+    queues: Vec<VecDeque<Peer>>,
+    /// Queues that [`Node::settle`] leaves alone: (from, to).
+    pub(crate) held_queues: Vec<(u16, u16)>,
+    pub(crate) hold_appends: bool,
+    pub(crate) hold_reads: bool,
+    capacity: usize,
+    pub(crate) uptime: Duration,
+    seats: Vec<Seat>,
+    /// Per worker and slot: who sits there.
+    slots: Vec<Vec<Option<Who>>>,
+    /// Per worker and slot: how many sat there before.
+    generations: Vec<Vec<u32>>,
+    admits: Vec<(Who, Option<Secret>)>,
+    /// The fullest that any queue has been.
+    pub(crate) fullest: usize,
+}
+
+impl Node {
+    pub(crate) fn new(workers: u16, limits: Limits, namespaces: Namespaces) -> Self {
+        let capacity = limits.queue;
+        let (limits, namespaces) = (Arc::new(limits), Arc::new(namespaces));
+        let hub = |me| Hub::new(me, workers, Arc::clone(&limits), Arc::clone(&namespaces));
+        let count = usize::from(workers);
+        Self {
+            hubs: (0..workers).map(hub).collect(),
+            store: TestStore::new(),
+            queues: (0..count * count).map(|_| VecDeque::new()).collect(),
+            held_queues: Vec::new(),
+            hold_appends: false,
+            hold_reads: false,
+            capacity,
+            uptime: Duration::ZERO,
+            seats: Vec::new(),
+            slots: vec![Vec::new(); count],
+            generations: vec![Vec::new(); count],
+            admits: Vec::new(),
+            fullest: 0,
+        }
+    }
+
+    /// Two workers with the default limits, and the namespaces `chat` (log) and `live` (signal).
+    pub(crate) fn usual() -> Self {
+        Self::with(Limits::default(), Namespace::of_kind(Kind::Log))
+    }
+
+    /// Two workers with these limits; `chat` is as given.
+    pub(crate) fn with(limits: Limits, chat: Namespace) -> Self {
+        let mut namespaces = Namespaces::default();
+        namespaces.insert("chat", chat);
+        namespaces.insert("live", Namespace::of_kind(Kind::Signal));
+        Self::new(2, limits, namespaces)
+    }
+
+    pub(crate) fn workers(&self) -> u16 {
+        self.hubs.len() as u16
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment { ts: Timestamp(START + self.uptime.as_millis() as u64), uptime: self.uptime }
+    }
+
+    // ---- connections ----
+
+    /// A connection at `worker`; without a name its first command asks the door.
+    pub(crate) fn open(&mut self, worker: u16, name: Option<&str>) -> Who {
+        let (who, slots) = (self.seats.len(), &mut self.slots[usize::from(worker)]);
+        let index = slots.iter().position(Option::is_none).unwrap_or(slots.len());
+        if index == slots.len() {
+            slots.push(None);
+            self.generations[usize::from(worker)].push(0);
+        }
+        self.slots[usize::from(worker)][index] = Some(who);
+        let generation = &mut self.generations[usize::from(worker)][index];
+        *generation += 1;
+        let id = SessionId { index: index as u32, generation: *generation };
+        self.seats.push(Seat { worker, id, open: true, heard: VecDeque::new() });
+        self.handle(worker, Input::Opened { session: id, identity: name.map(identity) });
+        who
+    }
+
+    /// A connection of the server's own API.
+    pub(crate) fn open_unnamed(&mut self, worker: u16) -> Who {
+        let who = self.open(worker, None);
+        let session = self.seats[who].id;
+        self.handle(worker, Input::Closed { session });
+        let identity = Some(Identity { named: false, ..identity("api") });
+        self.handle(worker, Input::Opened { session, identity });
+        who
+    }
+
+    pub(crate) fn close(&mut self, who: Who) {
+        let (worker, id) = (self.seats[who].worker, self.seats[who].id);
+        self.seats[who].open = false;
+        self.slots[usize::from(worker)][id.index as usize] = None;
+        self.admits.retain(|(waiting, _)| *waiting != who);
+        self.handle(worker, Input::Closed { session: id });
+    }
+
+    /// Whether the hub takes a command of this connection now.
+    pub(crate) fn accepts(&mut self, who: Who) -> bool {
+        let (worker, id) = (self.seats[who].worker, self.seats[who].id);
+        self.hubs[usize::from(worker)].accepts(id)
+    }
+
+    /// Hands in a command, and moves nothing else.
+    pub(crate) fn send(&mut self, who: Who, command: Command) {
+        assert!(self.accepts(who), "the test sends though the hub does not accept");
+        let (worker, session) = (self.seats[who].worker, self.seats[who].id);
+        self.handle(worker, Input::Command { session, command });
+    }
+
+    pub(crate) fn take_heard(&mut self, who: Who) -> Vec<Heard> {
+        self.heard(who, usize::MAX)
+    }
+
+    /// Takes the oldest `count` of what the connection heard.
+    pub(crate) fn heard(&mut self, who: Who, count: usize) -> Vec<Heard> {
+        let heard = &mut self.seats[who].heard;
+        heard.drain(..count.min(heard.len())).collect()
+    }
+
+    /// Answers the oldest question to the door: a guest, or whoever the secret `s-…` names.
+    pub(crate) fn admit(&mut self) -> bool {
+        if self.admits.is_empty() {
+            return false;
+        }
+        let (who, presented) = self.admits.remove(0);
+        let name = presented.as_ref().and_then(|secret| secret.reveal().strip_prefix("s-"));
+        let identity = identity(name.unwrap_or("guest"));
+        let (worker, session) = (self.seats[who].worker, self.seats[who].id);
+        self.handle(worker, Input::Admitted { session, identity });
+        true
+    }
+
+    // ---- single movements ----
+
+    /// Tells `worker` how much room its queues have, as its loop does once per turn.
+    pub(crate) fn tell_room(&mut self, worker: u16) {
+        for other in (0..self.workers()).filter(|other| *other != worker) {
+            let free = self.capacity - self.queue(worker, other).len();
+            let mut out = Vec::new();
+            let now = self.now();
+            self.hubs[usize::from(worker)].handle_room(now, other, free, &mut out);
+            self.perform(worker, out);
+        }
+    }
+
+    /// Hands over the oldest message of a queue; `false` if there is none.
+    pub(crate) fn hand_over(&mut self, from: u16, to: u16) -> bool {
+        let Some(message) = self.queue(from, to).pop_front() else { return false };
+        self.handle(to, Input::Peer { from, message });
+        true
+    }
+
+    /// Commits the oldest append.
+    pub(crate) fn commit(&mut self) -> bool {
+        let now = self.now().ts;
+        self.store.commit(now)
+    }
+
+    /// Gives `worker` the answer to its oldest append that was committed.
+    pub(crate) fn answer_append(&mut self, worker: u16) -> bool {
+        let Some(answer) = self.store.next_appended(worker) else { return false };
+        self.handle(worker, Input::Stored(answer));
+        true
+    }
+
+    /// Gives one of the answers to reads to the worker that asked.
+    pub(crate) fn answer_read(&mut self, index: usize) {
+        let answer = self.store.take_answer(index);
+        let worker = answer.ticket().worker;
+        self.handle(worker, Input::Stored(answer));
+    }
+
+    pub(crate) fn tick(&mut self) {
+        for worker in 0..self.workers() {
+            self.handle(worker, Input::Tick);
+        }
+    }
+
+    // ---- everything ----
+
+    /// Moves everything that is not held until all is quiet.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            if !self.move_once() {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Moves a little of everything; `false` if nothing was to be moved.
+    pub(crate) fn move_once(&mut self) -> bool {
+        let mut moved = self.admit();
+        for from in 0..self.workers() {
+            self.tell_room(from);
+            for to in 0..self.workers() {
+                moved |= !self.held_queues.contains(&(from, to)) && self.hand_over(from, to);
+            }
+        }
+        if !self.hold_appends {
+            moved |= self.commit();
+            for worker in 0..self.workers() {
+                moved |= self.answer_append(worker);
+            }
+        }
+        if !self.hold_reads {
+            moved |= self.store.waiting_reads() > 0;
+            while self.store.waiting_reads() > 0 {
+                self.store.carry_out(0);
+            }
+            if self.store.waiting_answers() > 0 {
+                self.answer_read(0);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
+    pub(crate) fn leftovers(&self) -> Vec<&'static str> {
+        const EMPTY: [&str; 10] = [
+            "channels: {}",
+            "waiting: {}",
+            "appends_in_flight: 0",
+            "reads_in_flight: 0",
+            "read_queue: []",
+            "unread: []",
+            "lagging: []",
+            "locals: Locals({})",
+            "leaving: []",
+            "local: []",
+        ];
+        let shown: Vec<_> = self.hubs.iter().map(|hub| format!("{hub:?}")).collect();
+        EMPTY.into_iter().filter(|part| !shown.iter().all(|hub| hub.contains(part))).collect()
+    }
+
+    fn queue(&mut self, from: u16, to: u16) -> &mut VecDeque<Peer> {
+        let index = usize::from(from) * self.hubs.len() + usize::from(to);
+        &mut self.queues[index]
+    }
+
+    fn handle(&mut self, worker: u16, input: Input) {
+        let (mut out, now) = (Vec::new(), self.now());
+        self.hubs[usize::from(worker)].handle(now, input, &mut out);
+        self.perform(worker, out);
+    }
+
+    fn perform(&mut self, worker: u16, out: Vec<Output>) {
+        for output in out {
+            match output {
+                Output::Reply { session, reply } => self.hear(worker, session, Heard::Reply(reply)),
+                Output::Push { session, push: Push::Message(publication) } => {
+                    self.hear(worker, session, Heard::Message(publication));
+                }
+                Output::Push { session, push } => self.hear(worker, session, Heard::Pushed(push)),
+                Output::Ready { session } => self.hear(worker, session, Heard::Ready),
+                Output::Deliver { publication, sessions } => {
+                    for &session in sessions.iter() {
+                        let who =
+                            self.sits(worker, session).expect("deliveries go to sessions that are open");
+                        self.seats[who].heard.push_back(Heard::Message(Arc::clone(&publication)));
+                    }
+                }
+                Output::Peer { to, message } => {
+                    let queue = self.queue(worker, to);
+                    queue.push_back(message);
+                    let length = queue.len();
+                    self.fullest = self.fullest.max(length);
+                    assert!(length <= self.capacity, "the queue {worker} → {to} overflows");
+                }
+                Output::Store(request) => self.store.submit(request),
+                Output::Admit { session, presented } => {
+                    let who = self.sits(worker, session).expect("only open sessions are asked about");
+                    self.admits.push((who, presented));
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, worker: u16, session: SessionId, heard: Heard) {
+        if let Some(who) = self.sits(worker, session) {
+            self.seats[who].heard.push_back(heard);
+        }
+    }
+
+    fn sits(&self, worker: u16, session: SessionId) -> Option<Who> {
+        let who = self.slots[usize::from(worker)].get(session.index as usize).copied().flatten()?;
+        (self.seats[who].id == session && self.seats[who].open).then_some(who)
+    }
+}
+
+/// Who `name` is.
+pub(crate) fn identity(name: &str) -> Identity {
+    Identity {
+        client: ClientId::new(&format!("c-{name}")),
+        user: UserName::new(name),
+        publisher: Publisher::new(&format!("session:{name}")),
+        session: Some(Secret::new(&format!("s-{name}"))),
+        named: true,
+    }
+}

@@ -1,0 +1,220 @@
+//! Subscribing with `since`: all of (since, P] or a reason.
+
+use trunkline_model::{Epoch, Kind, Limits, Namespace, Start};
+
+use crate::node::Node;
+use crate::words::*;
+
+/// Ten stored entries, two published ones, a ring of four.
+fn twelve(channel: &str) -> Node {
+    let mut node = Node::with(Limits::default(), ring_of(4));
+    node.fill(channel, 10);
+    let bob = node.open(1, Some("bob"));
+    node.does(bob, publish(channel, "11"));
+    node.does(bob, publish(channel, "12"));
+    node
+}
+
+fn check_since(start: Start, reads: usize, expect: &[&str]) {
+    let mut node = twelve(NEAR);
+    let ann = node.open(0, Some("ann"));
+    let before = node.store.reads_asked;
+    check(node.asks(ann, subscribe(NEAR, start)), expect);
+    assert_eq!(node.store.reads_asked - before, reads, "reads for {start:?}");
+}
+
+#[test]
+fn a_place_in_the_ring_is_replayed_from_it() {
+    let replay = ["subscribed chat:a a12 floor 1, 2 recovered", "chat:a a11 bob: 11", "chat:a a12 bob: 12"];
+    check_since(since(10), 0, &replay);
+}
+
+#[test]
+fn a_place_just_below_the_ring_is_looked_up_in_the_store() {
+    let all = ["chat:a a9 9", "chat:a a10 10", "chat:a a11 bob: 11", "chat:a a12 bob: 12"];
+    let mut expect = vec!["subscribed chat:a a12 floor 1, 4 recovered"];
+    expect.extend(all);
+    check_since(since(8), 1, &expect);
+}
+
+#[test]
+fn at_the_head_there_is_nothing_to_replay() {
+    check_since(since(12), 0, &["subscribed chat:a a12 floor 1, 0 recovered"]);
+}
+
+#[test]
+fn more_than_may_be_replayed_is_a_limit() {
+    check_since(since(7), 1, &["subscribed chat:a a12 floor 1, lost: limit"]);
+    check_since(since(0), 0, &["subscribed chat:a a12 floor 1, lost: limit"]);
+}
+
+#[test]
+fn from_zero_everything_is_replayed_whatever_epoch_is_named() {
+    for epoch in [0, 10, 99] {
+        let mut node = Node::usual();
+        node.fill(NEAR, 2);
+        let ann = node.open(1, Some("ann"));
+        let heard = node.asks(ann, subscribe(NEAR, Start::Since(at(epoch, 0))));
+        let expect = ["subscribed chat:a a2 floor 1, 2 recovered", "chat:a a1 1 (new epoch)", "chat:a a2 2"];
+        check(heard, &expect);
+    }
+}
+
+#[test]
+fn an_empty_log_is_resumed_at_zero() {
+    let mut node = Node::usual();
+    let ann = node.open(1, Some("ann"));
+    check(node.asks(ann, subscribe(NEAR, since(0))), &["subscribed chat:a a0 floor 1, 0 recovered"]);
+}
+
+#[test]
+fn a_place_that_the_store_does_not_know_is_rewound() {
+    // Ahead of the log; and in each part of it under another epoch: below the ring, in it, at the head.
+    check_since(since(13), 1, &["subscribed chat:a a12 floor 1, lost: rewound"]);
+    for (offset, reads) in [(13, 1), (2, 1), (8, 1), (10, 0), (12, 0)] {
+        let start = Start::Since(at(11, offset));
+        check_since(start, reads, &["subscribed chat:a a12 floor 1, lost: rewound"]);
+    }
+}
+
+#[test]
+fn a_place_of_an_earlier_epoch_that_is_still_there_is_valid() {
+    let mut node = Node::with(Limits::default(), ring_of(4));
+    node.fill(NEAR, 3);
+    node.store.epoch = Epoch::from_random(11);
+    node.fill(NEAR, 2);
+    let ann = node.open(0, Some("ann"));
+    let replay = ["subscribed chat:a b5 floor 1, 2 recovered", "chat:a b4 4 (new epoch)", "chat:a b5 5"];
+    check(node.asks(ann, subscribe(NEAR, since(3))), &replay);
+    let heard = node.asks(ann, subscribe(NEAR, Start::Since(at(11, 3))));
+    check(heard, &["subscribed chat:a b5 floor 1, lost: rewound"]);
+}
+
+#[test]
+fn below_the_floor_is_trimmed_and_just_before_it_is_not() {
+    let mut node = Node::with(Limits::default(), ring_of(4));
+    node.fill(NEAR, 5);
+    node.store.trim(&name(NEAR), 3);
+    let ann = node.open(0, Some("ann"));
+    let mut check_start = |start, expect: &[&str]| check(node.asks(ann, subscribe(NEAR, start)), expect);
+    check_start(since(0), &["subscribed chat:a a5 floor 4, lost: trimmed"]);
+    check_start(since(2), &["subscribed chat:a a5 floor 4, lost: trimmed"]);
+    check_start(since(3), &["subscribed chat:a a5 floor 4, 2 recovered", "chat:a a4 4", "chat:a a5 5"]);
+    check_start(Start::Since(at(11, 3)), &["subscribed chat:a a5 floor 4, lost: rewound"]);
+    check_start(Start::Last(9), &["subscribed chat:a a5 floor 4, [4 5]"]);
+}
+
+#[test]
+fn the_limit_counts_bytes_too() {
+    let check_bytes = |bytes, offset, expect: &str| {
+        let chat = Namespace { recover_bytes: bytes, ..Namespace::of_kind(Kind::Log) };
+        let mut node = Node::with(Limits::default(), chat);
+        node.fill(NEAR, 9);
+        let ann = node.open(0, Some("ann"));
+        let heard = node.asks(ann, subscribe(NEAR, since(offset)));
+        assert_eq!(
+            heard[0],
+            format!("subscribed chat:a a9 floor 1, {expect}"),
+            "{bytes} bytes since {offset}"
+        );
+    };
+    check_bytes(65 * 3, 6, "3 recovered");
+    check_bytes(65 * 3, 5, "lost: limit");
+    check_bytes(65 * 3 - 1, 6, "lost: limit");
+    check_bytes(1, 8, "lost: limit");
+    check_bytes(1, 9, "0 recovered");
+}
+
+#[test]
+fn what_is_sent_while_the_store_is_read_is_topped_up_from_the_ring() {
+    let mut node = Node::with(Limits { queue: 16, ..Limits::default() }, ring_of(12));
+    let (bob, cid, ann) = (node.open(1, Some("bob")), node.open(0, Some("cid")), node.open(0, Some("ann")));
+    node.does(cid, subscribe(FAR, Start::Next));
+    node.held_queues = vec![(1, 0)];
+    for number in 1..=20 {
+        node.does(bob, publish(FAR, &number.to_string()));
+    }
+    // The queue to Ann's worker holds 1 to 8, the ring 9 to 20. While the store is asked for 4 to 8, four
+    // more go into the queue.
+    node.hold_reads = true;
+    node.does(ann, subscribe(FAR, since(3)));
+    for _ in 0..4 {
+        assert!(node.hand_over(1, 0));
+    }
+    node.settle();
+    node.hold_reads = false;
+    node.settle();
+    node.held_queues.clear();
+    node.settle();
+    let mut expect = vec!["subscribed chat:b a12 floor 1, 9 recovered".to_owned()];
+    expect.extend((4..=20).map(|number| format!("chat:b a{number} bob: {number}")));
+    assert_eq!(node.hears(ann), expect);
+}
+
+#[test]
+fn a_log_that_runs_away_while_the_store_is_read_is_a_limit() {
+    let mut node = twelve(NEAR);
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(0, Some("bob")));
+    node.hold_reads = true;
+    node.does(ann, subscribe(NEAR, since(8)));
+    node.does(bob, publish(NEAR, "13"));
+    node.hold_reads = false;
+    node.settle();
+    check(node.hears(ann), &["subscribed chat:a a13 floor 1, lost: limit"]);
+    check(node.asks(bob, publish(NEAR, "14").id(1)), &["[1] published chat:a a14"]);
+    check(node.hears(ann), &["chat:a a14 bob: 14"]);
+}
+
+#[test]
+fn a_place_ahead_of_a_queue_that_lags_waits_for_the_queue() {
+    let mut node = Node::with(Limits { queue: 16, ..Limits::default() }, ring_of(100));
+    let (bob, cid, ann) = (node.open(1, Some("bob")), node.open(0, Some("cid")), node.open(0, Some("ann")));
+    node.does(cid, subscribe(FAR, Start::Next));
+    node.held_queues = vec![(1, 0)];
+    for number in 1..=20 {
+        node.does(bob, publish(FAR, &number.to_string()));
+    }
+    // Ann has read up to 20 as history.
+    node.does(ann, subscribe(FAR, since(20)));
+    check(node.hears(ann), &[]);
+    node.held_queues.clear();
+    node.settle();
+    check(node.hears(ann), &["subscribed chat:b a20 floor 1, 0 recovered"]);
+    assert_eq!(node.hears(cid).len(), 21);
+    node.does(bob, publish(FAR, "21"));
+    check(node.hears(ann), &["chat:b a21 bob: 21"]);
+}
+
+#[test]
+fn a_store_that_cannot_be_read_loses_nothing() {
+    let mut node = twelve(NEAR);
+    let ann = node.open(0, Some("ann"));
+    for start in [since(8), since(2), since(13), Start::Last(6)] {
+        node.store.failing_reads = 1;
+        check(node.asks(ann, subscribe(NEAR, start).id(1)), &["[1] error not_available chat:a retry"]);
+    }
+    check(
+        node.asks(ann, subscribe(NEAR, since(11)).id(2))[..1].to_vec(),
+        &["[2] subscribed chat:a a12 floor 1, 1 recovered"],
+    );
+}
+
+#[test]
+fn a_channel_that_cannot_be_opened_refuses_all_who_wait() {
+    let mut node = Node::usual();
+    let ann = node.open(0, Some("ann"));
+    node.hold_reads = true;
+    node.store.failing_reads = 1;
+    node.does(ann, subscribe(FAR, Start::Next).id(1));
+    node.does(ann, publish(FAR, "hi").id(2));
+    node.does(ann, page(FAR).command().id(3));
+    node.hold_reads = false;
+    node.settle();
+    let refused = [
+        "[1] error not_available chat:b retry",
+        "[2] error not_available chat:b retry",
+        "[3] error not_available chat:b retry",
+    ];
+    check(node.hears(ann), &refused);
+    check(node.asks(ann, publish(FAR, "hi").id(4)), &["[4] published chat:b a1"]);
+}

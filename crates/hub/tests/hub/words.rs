@@ -1,0 +1,235 @@
+//! What clients say and hear, in words that a scenario can be read in.
+//!
+//! A position is written as epoch and offset: `a3` is offset 3 of epoch `a`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_model::{
+    Action, ChannelName, Command, CommandId, Connect, Epoch, Fault, Form, HistoryQuery, Key, Namespace,
+    Offset, Page, Payload, Position, Publication, Publish, Push, Recovery, Reply, Secret, Start, Subscribe,
+    Subscribed,
+};
+
+use crate::node::{Heard, Node, Who};
+
+/// A log owned by worker 0 of two.
+pub(crate) const NEAR: &str = "chat:a";
+/// A log owned by worker 1 of two.
+pub(crate) const FAR: &str = "chat:b";
+/// A signal channel owned by worker 1 of two.
+pub(crate) const SIGNAL: &str = "live:b";
+
+pub(crate) fn name(channel: &str) -> ChannelName {
+    ChannelName::parse(channel).expect("the test writes valid names")
+}
+
+pub(crate) fn at(epoch: u64, offset: u64) -> Position {
+    Position { epoch: Epoch::from_random(epoch), offset: Offset(offset) }
+}
+
+pub(crate) fn since(offset: u64) -> Start {
+    Start::Since(at(10, offset))
+}
+
+pub(crate) fn connect(secret: Option<&str>, subscribe: &[(&str, Start)]) -> Command {
+    let subscribe =
+        subscribe.iter().map(|(channel, start)| Subscribe { channel: name(channel), start: *start });
+    let session = secret.map(Secret::new);
+    Action::Connect(Connect { session, subscribe: subscribe.collect(), ..Connect::default() }).command()
+}
+
+pub(crate) fn subscribe(channel: &str, start: Start) -> Command {
+    Action::Subscribe(Subscribe { channel: name(channel), start }).command()
+}
+
+pub(crate) fn unsubscribe(channel: &str) -> Command {
+    Action::Unsubscribe(name(channel)).command()
+}
+
+pub(crate) fn publish(channel: &str, text: &str) -> Command {
+    let payload = Payload::new(Form::Text, text.to_owned());
+    Action::Publish(Publish { channel: name(channel), payload, key: None }).command()
+}
+
+pub(crate) fn keyed(channel: &str, text: &str, key: &str) -> Command {
+    let key = Some(Key::parse(key).expect("the test writes valid keys"));
+    let payload = Payload::new(Form::Text, text.to_owned());
+    Action::Publish(Publish { channel: name(channel), payload, key }).command()
+}
+
+/// A question for the newest page; set what it shall ask else.
+pub(crate) fn page(channel: &str) -> HistoryQuery {
+    HistoryQuery { channel: name(channel), before: None, after: None, limit: None, at: None }
+}
+
+pub(crate) fn ping() -> Command {
+    Action::Ping.command()
+}
+
+/// Makes a command of what is asked.
+pub(crate) trait Ask {
+    fn command(self) -> Command;
+}
+
+impl Ask for Action {
+    fn command(self) -> Command {
+        Command { id: None, action: self }
+    }
+}
+
+impl Ask for HistoryQuery {
+    fn command(self) -> Command {
+        Action::History(self).command()
+    }
+}
+
+/// Gives a command a name.
+pub(crate) trait Named {
+    fn id(self, id: i64) -> Self;
+}
+
+impl Named for Command {
+    fn id(self, id: i64) -> Self {
+        Self { id: Some(CommandId::Number(id)), ..self }
+    }
+}
+
+/// What a scenario does with a node.
+impl Node {
+    /// Sends a command and moves everything.
+    pub(crate) fn does(&mut self, who: Who, command: Command) {
+        self.send(who, command);
+        self.settle();
+    }
+
+    /// Sends a command, moves everything, and gives what this connection heard.
+    pub(crate) fn asks(&mut self, who: Who, command: Command) -> Vec<String> {
+        self.does(who, command);
+        self.hears(who)
+    }
+
+    /// What the connection heard since this was last asked.
+    pub(crate) fn hears(&mut self, who: Who) -> Vec<String> {
+        self.take_heard(who).iter().map(line).collect()
+    }
+
+    /// Publishes `1`, `2`, … to the channel in the name of the store's own past.
+    pub(crate) fn fill(&mut self, channel: &str, count: u64) {
+        let (channel, ts) = (name(channel), self.now().ts);
+        for _ in 0..count {
+            let text = (self.store.log(&channel).head() + 1).to_string();
+            let entry = Publication::new(channel.clone(), ts, Payload::new(Form::Text, text));
+            self.store.put(&channel, entry);
+        }
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.uptime += time;
+        self.tick();
+        self.settle();
+    }
+}
+
+/// Compares what was heard with the lines that are expected.
+#[track_caller]
+pub(crate) fn check(heard: Vec<String>, expect: &[&str]) {
+    assert_eq!(heard, expect);
+}
+
+pub(crate) fn line(heard: &Heard) -> String {
+    match heard {
+        Heard::Reply(reply) => reply_line(reply),
+        Heard::Message(publication) => message_line(publication),
+        Heard::Pushed(Push::Message(publication)) => message_line(publication),
+        Heard::Pushed(push) => format!("{push:?}"),
+        Heard::Ready => "ready".to_owned(),
+    }
+}
+
+fn reply_line(reply: &Reply) -> String {
+    match reply {
+        Reply::Welcome { id, identity, subscriptions_max, .. } => {
+            format!("{}welcome {}, up to {subscriptions_max} subscriptions", of(id), identity.user.as_str())
+        }
+        Reply::Subscribed(subscribed) => subscribed_line(subscribed),
+        Reply::Unsubscribed { id, channel } => format!("{}unsubscribed {channel}", of(id)),
+        Reply::Published { id, channel, position, key, duplicate, .. } => {
+            let key = key.as_ref().map_or(String::new(), |key| format!(" key {}", key.as_str()));
+            let dup = if *duplicate { " dup" } else { "" };
+            format!("{}published {channel}{}{key}{dup}", of(id), place(*position))
+        }
+        Reply::History { id, channel, page } => format!("{}page {channel} {}", of(id), page_words(page)),
+        Reply::Pong { id, .. } => format!("{}pong", of(id)),
+        Reply::Fault(fault) => fault_line(fault),
+    }
+}
+
+fn subscribed_line(subscribed: &Subscribed) -> String {
+    let Subscribed { id, channel, kind, position, floor, recovery, items, .. } = subscribed;
+    let place = match position {
+        Some(_) => format!("{} floor {floor}", place(*position)),
+        None => format!(" {}", kind.as_str()),
+    };
+    let recovery = match recovery {
+        Recovery::NotAsked => String::new(),
+        Recovery::Recovered(entries) => format!(", {} recovered", entries.len()),
+        Recovery::Lost { reason, .. } => format!(", lost: {}", reason.as_str()),
+    };
+    let items = items.as_ref().map_or(String::new(), |(items, more)| format!(", {}", texts(items, *more)));
+    format!("{}subscribed {channel}{place}{recovery}{items}", of(id))
+}
+
+fn message_line(publication: &Publication) -> String {
+    let from = publication.from.as_ref().map_or(String::new(), |user| format!(" {}:", user.as_str()));
+    let epoch = if publication.begins_epoch { " (new epoch)" } else { "" };
+    let place = place(publication.position);
+    format!("{}{place}{from} {}{epoch}", publication.channel, text(publication))
+}
+
+fn page_words(page: &Page) -> String {
+    let Page { epoch, top, lo, hi, items, floor, more } = page;
+    format!("top {epoch}{top} floor {floor} covers {lo}..{hi} {}", texts(items, *more))
+}
+
+fn fault_line(fault: &Fault) -> String {
+    let channel = fault.channel.as_ref().map_or(String::new(), |channel| format!(" {channel}"));
+    let retry = if fault.retry.is_some() { " retry" } else { "" };
+    format!("{}error {}{channel}{retry}", of(&fault.id), fault.code)
+}
+
+fn texts(items: &[Arc<Publication>], more: bool) -> String {
+    let items: Vec<_> = items.iter().map(|item| text(item)).collect();
+    format!("[{}]{}", items.join(" "), if more { " more" } else { "" })
+}
+
+/// What a publication carries. Long ones are told by their length.
+pub(crate) fn text(publication: &Publication) -> String {
+    match std::str::from_utf8(&publication.payload.bytes) {
+        Ok(text) if text.len() <= 40 => text.to_owned(),
+        _ => format!("({} bytes)", publication.payload.bytes.len()),
+    }
+}
+
+fn place(position: Option<Position>) -> String {
+    position.map_or(String::new(), |position| format!(" {}{}", position.epoch, position.offset))
+}
+
+fn of(id: &Option<CommandId>) -> String {
+    match id {
+        Some(CommandId::Number(number)) => format!("[{number}] "),
+        Some(CommandId::Text(text)) => format!("[{text}] "),
+        None => String::new(),
+    }
+}
+
+/// A namespace like `log`, with a hot ring of so many entries.
+pub(crate) fn ring_of(entries: u32) -> Namespace {
+    Namespace { recover_entries: entries, ..Namespace::of_kind(trunkline_model::Kind::Log) }
+}
+
+#[test]
+fn the_channels_of_the_scenarios_lie_where_they_say() {
+    let owner = |channel| name(channel).stable_hash() % 2;
+    assert_eq!((owner(NEAR), owner(FAR), owner(SIGNAL)), (0, 1, 1));
+}
