@@ -1,0 +1,241 @@
+//! The streaming layer: a peer's bytes in, pieces of unmasked payload out, in place and without any buffer.
+//! It knows the rules between frames, the limits and UTF-8, but assembles nothing and answers nothing; that is
+//! `connection.rs`, its main user. Use it directly for a message too big to hold.
+
+use std::sync::Arc;
+
+use crate::error::ProtocolError;
+use crate::header::{HEADER_SIZE_MAX, Header};
+use crate::limits::Limits;
+use crate::mask::apply_mask;
+use crate::opcode::{MessageKind, Opcode};
+use crate::role::Role;
+use crate::utf8::Utf8;
+
+/// A piece of one message or control frame, unmasked, in the caller's own buffer.
+#[derive(Debug)]
+pub struct Chunk<'b> {
+    /// Text or binary (of the message, also in its later fragments), close, ping or pong; never continuation.
+    pub opcode: Opcode,
+    /// The next bytes of payload. Empty only where `first` or `last` has to be said.
+    pub payload: &'b mut [u8],
+    /// Whether the message or control frame begins here.
+    pub first: bool,
+    /// Whether it ends here. Text is then known to be UTF-8 as a whole.
+    pub last: bool,
+}
+
+/// Cuts a byte stream into [`Chunk`]s. Holds no payload and no heap memory of its own.
+///
+/// ```text
+///            a whole header            the frame's last byte
+///   Header ───────────────▶ Payload ────────────────────────▶ Header
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Arc<Limits>,
+    stage: Stage,
+    role: Role,
+    /// The message under way between its first frame's header and its last frame's last byte.
+    message: Option<MessageKind>,
+    /// Whether a chunk of that message was handed out.
+    message_begun: bool,
+    message_size: u64,
+    fragments: u32,
+    /// Empty between messages, because none may end inside a character.
+    utf8: Utf8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Waiting for the rest of a header; `spill` holds what came of it.
+    Header { spill: [u8; HEADER_SIZE_MAX], len: u8 },
+    /// Inside a [`Frame`], whose fields stand here themselves because the enum is then eight bytes smaller.
+    Payload { remaining: u64, key: [u8; 4], opcode: Opcode, fin: bool, begun: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    remaining: u64,
+    /// Turned to fit the next byte; zeros where the frame is not masked.
+    key: [u8; 4],
+    opcode: Opcode,
+    fin: bool,
+    begun: bool,
+}
+
+impl Stage {
+    const START: Self = Self::Header { spill: [0; HEADER_SIZE_MAX], len: 0 };
+
+    const fn inside(frame: Frame) -> Self {
+        let Frame { remaining, key, opcode, fin, begun } = frame;
+        Self::Payload { remaining, key, opcode, fin, begun }
+    }
+}
+
+impl Decoder {
+    /// A decoder of what the peer of `role` sends.
+    pub fn new(role: Role, limits: impl Into<Arc<Limits>>) -> Self {
+        Self {
+            limits: limits.into(),
+            stage: Stage::START,
+            role,
+            message: None,
+            message_begun: false,
+            message_size: 0,
+            fragments: 0,
+            utf8: Utf8::default(),
+        }
+    }
+
+    /// Takes the next chunk from the front of `input`, which is advanced past what was used; `None` when the
+    /// whole of `input` was used and more is needed. Call again until then.
+    ///
+    /// # Errors
+    /// The first thing the peer did wrong. Stop decoding then: what follows has no meaning.
+    pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Chunk<'b>>, ProtocolError> {
+        loop {
+            let frame = match self.stage {
+                Stage::Payload { remaining, key, opcode, fin, begun } => {
+                    Frame { remaining, key, opcode, fin, begun }
+                }
+                Stage::Header { spill, len } => match self.decode_header(spill, len, input)? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            if frame.remaining > 0 && input.is_empty() {
+                self.stage = Stage::inside(frame);
+                return Ok(None);
+            }
+            let chunk = self.decode_payload(frame, input)?;
+            // A middle fragment without payload has nothing to say.
+            if !chunk.payload.is_empty() || chunk.first || chunk.last {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+
+    /// Whether the stream may end here: no frame and no message is unfinished.
+    pub fn is_idle(&self) -> bool {
+        self.message.is_none() && matches!(self.stage, Stage::Header { len: 0, .. })
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Reads a header that lies in `input` or is spread over `spill` and `input`.
+    fn decode_header(
+        &mut self,
+        mut spill: [u8; HEADER_SIZE_MAX],
+        len: u8,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Frame>, ProtocolError> {
+        let had = usize::from(len);
+        let decoded = if had == 0 {
+            Header::decode(input, self.role)?
+        } else {
+            let more = input.len().min(HEADER_SIZE_MAX - had);
+            spill[had..had + more].copy_from_slice(&input[..more]);
+            Header::decode(&spill[..had + more], self.role)?
+        };
+        if let Some((header, size)) = decoded {
+            take_front(input, size - had);
+            return self.begin_frame(header).map(Some);
+        }
+        // A header that is not whole is shorter than the longest one, so all of the input fits.
+        let rest = take_front(input, input.len());
+        spill[had..had + rest.len()].copy_from_slice(rest);
+        self.stage = Stage::Header { spill, len: len + rest.len() as u8 };
+        Ok(None)
+    }
+
+    /// The rules that need to know what came before (§5.4), and the limits.
+    fn begin_frame(&mut self, header: Header) -> Result<Frame, ProtocolError> {
+        let frame = Frame {
+            remaining: header.payload_len,
+            key: header.mask.unwrap_or_default(),
+            opcode: header.opcode,
+            fin: header.fin,
+            begun: false,
+        };
+        match (header.opcode, self.message) {
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(frame),
+            (Opcode::Continuation, None) => return Err(ProtocolError::ContinuationUnexpected),
+            (Opcode::Continuation, Some(_)) => {}
+            (_, Some(_)) => return Err(ProtocolError::ContinuationExpected),
+            (opcode, None) => self.begin_message(opcode),
+        }
+        if header.payload_len > self.limits.frame_size_max as u64 {
+            return Err(ProtocolError::FrameTooBig);
+        }
+        self.message_size =
+            self.message_size.checked_add(header.payload_len).ok_or(ProtocolError::MessageTooBig)?;
+        if self.message_size > self.limits.message_size_max as u64 {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        self.fragments = self.fragments.checked_add(1).ok_or(ProtocolError::FragmentsTooMany)?;
+        if self.fragments > self.limits.fragments_max {
+            return Err(ProtocolError::FragmentsTooMany);
+        }
+        Ok(frame)
+    }
+
+    fn begin_message(&mut self, opcode: Opcode) {
+        let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+        self.message = Some(kind);
+        self.message_begun = false;
+        self.message_size = 0;
+        self.fragments = 0;
+    }
+
+    /// Takes what `input` has of the frame's payload and unmasks it where it lies.
+    fn decode_payload<'b>(
+        &mut self,
+        mut frame: Frame,
+        input: &mut &'b mut [u8],
+    ) -> Result<Chunk<'b>, ProtocolError> {
+        let size = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+        let payload = take_front(input, size);
+        if self.role == Role::Server {
+            frame.key = apply_mask(payload, frame.key);
+        }
+        frame.remaining -= size as u64;
+        let ends = frame.remaining == 0;
+        let begun = std::mem::replace(&mut frame.begun, true);
+        self.stage = if ends { Stage::START } else { Stage::inside(frame) };
+        match self.message {
+            Some(kind) if !frame.opcode.is_control() => self.message_chunk(kind, payload, ends && frame.fin),
+            _ => Ok(Chunk { opcode: frame.opcode, payload, first: !begun, last: ends }),
+        }
+    }
+
+    fn message_chunk<'b>(
+        &mut self,
+        kind: MessageKind,
+        payload: &'b mut [u8],
+        last: bool,
+    ) -> Result<Chunk<'b>, ProtocolError> {
+        if kind == MessageKind::Text {
+            self.utf8.receive(payload, last).map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
+        if last {
+            self.message = None;
+        }
+        let first = !std::mem::replace(&mut self.message_begun, true);
+        Ok(Chunk { opcode: kind.opcode(), payload, first, last })
+    }
+}
+
+/// Splits `size` bytes off the front of the caller's buffer.
+fn take_front<'b>(input: &mut &'b mut [u8], size: usize) -> &'b mut [u8] {
+    let (front, rest) = std::mem::take(input).split_at_mut(size);
+    *input = rest;
+    front
+}
