@@ -1,0 +1,80 @@
+//! Every cap and deadline of a socket, a server and a client, with its default and what happens at the cap.
+//! Given to [`Server::limits`](crate::Server::limits), [`Connect::limits`](crate::Connect::limits) and
+//! [`Socket::new`](crate::Socket::new).
+
+use std::time::Duration;
+
+use trunkline_ws_proto::handshake::HandshakeLimits;
+
+/// What a peer, and we ourselves, may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in one message that we receive. Default 16 MiB. At the cap: the connection is closed with 1009.
+    pub message_size_max: usize,
+    /// Bytes in one frame that we receive. Default 16 MiB. At the cap: closed with 1009.
+    pub frame_size_max: usize,
+    /// Frames in one message that we receive. Default 131,072. At the cap: closed with 1008.
+    pub fragments_max: u32,
+    /// Bytes that wait to be written. Default 64 KiB. At the cap: `send` waits, and pings are answered only
+    /// with the newest pong. What was begun may pass it by one fragment of 64 KiB.
+    pub unsent_max: usize,
+    /// Messages in the queue of a socket's [`Sender`](crate::Sender)s. Default 1,024. At the cap: `send` waits,
+    /// `try_send` fails.
+    pub queue_max: usize,
+    /// Silence after which the peer is pinged, while the owner of the socket waits in `recv`. Default 30 s;
+    /// `Duration::MAX` never pings.
+    pub ping_interval: Duration,
+    /// Silence after that ping. Default 10 s. Then the line counts as cut: [`Error::Lost`](crate::Error::Lost).
+    pub pong_timeout: Duration,
+    /// From our close frame, or the peer's, to the end of the TCP connection. Default 5 s. Then it is cut.
+    pub close_timeout: Duration,
+    /// From the accepted or opened TCP connection to the finished handshake. Default 10 s. Then it is cut.
+    pub handshake_timeout: Duration,
+    /// Client: name resolution and TCP. Default 10 s. Then [`Error::Timeout`](crate::Error::Timeout).
+    pub connect_timeout: Duration,
+    /// Server: open connections, handshakes included. Default 10,000. At the cap: answered 503 and dropped.
+    pub connections_max: usize,
+    /// Server: from the call for shutdown to the end of the last handler. Default 10 s. Then they are cut.
+    pub shutdown_timeout: Duration,
+    /// Bytes of an HTTP head. Default 16 KiB. At the cap: 431, or an error for a client.
+    pub head_size_max: usize,
+    /// Headers in an HTTP head. Default 100. At the cap: 431, or an error for a client.
+    pub headers_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let wire = trunkline_ws_proto::Limits::default();
+        let handshake = HandshakeLimits::default();
+        Self {
+            message_size_max: wire.message_size_max,
+            frame_size_max: wire.frame_size_max,
+            fragments_max: wire.fragments_max,
+            unsent_max: 64 << 10,
+            queue_max: 1_024,
+            ping_interval: Duration::from_secs(30),
+            pong_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            connections_max: 10_000,
+            shutdown_timeout: Duration::from_secs(10),
+            head_size_max: handshake.head_size_max,
+            headers_max: handshake.headers_max,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn wire(&self) -> trunkline_ws_proto::Limits {
+        trunkline_ws_proto::Limits {
+            message_size_max: self.message_size_max,
+            frame_size_max: self.frame_size_max,
+            fragments_max: self.fragments_max,
+        }
+    }
+
+    pub(crate) fn handshake(&self) -> HandshakeLimits {
+        HandshakeLimits { head_size_max: self.head_size_max, headers_max: self.headers_max }
+    }
+}

@@ -1,0 +1,143 @@
+//! The example programs as a newcomer runs them: started as processes, talked to, ended with Ctrl-C. `cargo test` builds
+//! them; a run that is narrowed to this file alone uses what was built before.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use trunkline_ws::{Message, Socket, connect};
+
+struct Example {
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Example {
+    fn start(name: &str, argument: &str) -> Self {
+        let tests = std::env::current_exe().expect("this test");
+        let folder: PathBuf = tests.ancestors().nth(2).expect("target/debug").join("examples");
+        let mut process = Command::new(folder.join(name))
+            .arg(argument)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} is not built ({error}): cargo build --examples"));
+        let output = BufReader::new(process.stdout.take().expect("piped")).lines();
+        Self { process, output }
+    }
+
+    /// A server on a free port, and its URL.
+    fn serve(name: &str) -> (Self, String) {
+        let mut example = Self::start(name, "127.0.0.1:0");
+        let line = example.line();
+        let url = line.strip_prefix("listening on ").expect(&line).to_owned();
+        (example, url)
+    }
+
+    fn line(&mut self) -> String {
+        self.output.next().expect("a line").expect("text")
+    }
+
+    /// Ctrl-C, after which a program ends by itself and well.
+    fn interrupt(mut self) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill");
+        assert!(sent.success());
+        assert!(self.process.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A page of any origin, as browsers announce it.
+async fn browser(url: &str) -> Socket {
+    connect(url).header("Origin", "null").await.expect("accepted")
+}
+
+async fn hears(socket: &mut Socket, text: &str) {
+    assert_eq!(socket.recv().await.expect("open"), Some(Message::from(text)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn welcome_echo() {
+    let (mut example, url) = Example::serve("welcome_echo");
+    let mut socket = browser(&url).await;
+    hears(&mut socket, "Welcome!").await;
+    socket.send("Hello").await.expect("open");
+    hears(&mut socket, "Echo: Hello").await;
+    socket.close(1000, "").await.expect("answered");
+    let log: Vec<_> = (0..3).map(|_| example.line()).collect();
+    assert_eq!(log, ["Client connected", "Received: Hello", "Client disconnected"]);
+    let mut open = browser(&url).await;
+    hears(&mut open, "Welcome!").await;
+    let told = tokio::spawn(async move { open.recv().await.map(|_| open.close_frame()) });
+    example.interrupt();
+    let frame = told.await.expect("no panic").expect("closed cleanly").expect("closed");
+    assert_eq!(frame.code.0, 1001);
+}
+
+#[tokio::test]
+async fn echo() {
+    let (mut example, url) = Example::serve("echo");
+    let mut socket = browser(&url).await;
+    socket.send("Hello").await.expect("open");
+    hears(&mut socket, "Echo: Hello").await;
+    socket.close(3001, "enough").await.expect("answered");
+    assert_eq!(example.line(), "Connection closed: 3001 enough");
+    example.interrupt();
+}
+
+#[tokio::test]
+async fn message_received() {
+    let (example, url) = Example::serve("message_received");
+    assert!(url.ends_with("/ws"));
+    let mut socket = browser(&url).await;
+    socket.send("Hello").await.expect("open");
+    hears(&mut socket, "Message received: Hello").await;
+    assert!(connect(url.replace("/ws", "/")).await.is_err(), "only /ws");
+    socket.close(1000, "").await.expect("answered");
+    example.interrupt();
+}
+
+#[tokio::test]
+async fn broadcast() {
+    let (example, url) = Example::serve("broadcast");
+    let mut sockets = [browser(&url).await, browser(&url).await, browser(&url).await];
+    // Who has heard itself is on the list.
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        let hello = format!("hello from {n}");
+        socket.send(hello.as_str()).await.expect("open");
+        loop {
+            let heard = socket.recv().await.expect("open").expect("open");
+            if heard.to_string() == hello {
+                break;
+            }
+        }
+    }
+    let chat = r#"{ "type": "chat", "text": "Hi" }"#;
+    sockets[0].send(chat).await.expect("open");
+    for socket in &mut sockets {
+        while socket.recv().await.expect("open").expect("open").to_string() != chat {}
+        socket.close(1000, "").await.expect("answered");
+    }
+    example.interrupt();
+}
+
+#[tokio::test]
+async fn client() {
+    let (server, url) = Example::serve("welcome_echo");
+    let mut client = Example::start("client", &url);
+    let log: Vec<_> = (0..3).map(|_| client.line()).collect();
+    assert_eq!(log, [&format!("connected to {url}"), "Welcome!", "Echo: Hello from Rust!"]);
+    client.interrupt();
+    let mut client = Example::start("client", &url);
+    let log: Vec<_> = (0..3).map(|_| client.line()).collect();
+    assert_eq!(log[2], "Echo: Hello from Rust!");
+    server.interrupt();
+    assert_eq!(client.line(), "closed: 1001 the server stops");
+    assert!(client.process.wait().expect("it ends").success());
+}

@@ -1,0 +1,14 @@
+//! The tokio shell: sockets over streams in memory with a paused clock where deadlines matter, then servers and
+//! clients over loopback, then the example programs. The protocol itself is tested in `trunkline-ws-proto`.
+
+mod raw;
+
+mod cancel;
+mod close;
+mod flow;
+mod json;
+
+mod client;
+mod server;
+
+mod examples;
