@@ -432,6 +432,7 @@ impl Sessions {
             let expected = local.applied.map(Offset::next);
             debug_assert_eq!(Some(position.offset), expected, "the owner sends each entry once, in order");
             if Some(position.offset) != expected {
+                tracing::error!(channel = %publication.channel, ?position, ?expected, "not the next entry");
                 return;
             }
             local.applied = Some(position.offset);

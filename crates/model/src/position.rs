@@ -77,9 +77,10 @@ impl Epoch {
     /// # Errors
     /// [`InvalidEpoch`] if it is none.
     pub fn parse(name: &str) -> Result<Self, InvalidEpoch> {
-        let canonical = name.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
         let number = u64::from_str_radix(name, 36).map_err(|_| InvalidEpoch)?;
-        if canonical && number < 1 << Self::BITS { Ok(Self(number)) } else { Err(InvalidEpoch) }
+        let epoch = Self(number);
+        // One epoch has one spelling: no sign, no capitals, no leading zeros.
+        if number < 1 << Self::BITS && epoch.to_string() == name { Ok(epoch) } else { Err(InvalidEpoch) }
     }
 }
 
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_no_epoch_is_refused() {
-        for name in ["", "A1F", "a-f", "+1", "zzzzzzzz", "123456789", "é"] {
+        for name in ["", "A1F", "a-f", "+1", "01", "000000001", "zzzzzzzz", "123456789", "é"] {
             assert_eq!(Epoch::parse(name), Err(InvalidEpoch), "{name:?}");
         }
     }
