@@ -1,0 +1,441 @@
+//! `trunkline.v1`: one flat JSON object per text message. `protocol/trunkline-v1.md` is the specification.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use trunkline_model::{
+    Action, Capability, ChannelName, Command, CommandId, Connect, Epoch, ErrorCode, Fault, Form,
+    HistoryQuery, Key, Offset, Page, Payload, Position, Publication, Publish, Push, Recovery, Reply, Secret,
+    Start, Subscribe, Subscribed,
+};
+
+use crate::object::Object;
+use crate::wire::{Braced, Field, WireCommand, WireId, WirePosition, WireStart, WireSubscribe};
+
+/// The longest command id, in bytes.
+pub const COMMAND_ID_MAX: usize = 64;
+
+/// The types of commands that [`decode`] knows.
+pub const COMMAND_TYPES: &[&str] =
+    &["connect", "subscribe", "unsubscribe", "publish", "history", "ping", "pong"];
+
+/// Types that the protocol has and this version does not.
+const LATER_TYPES: &[&str] = &["presence", "rpc", "refresh"];
+
+type Raw<'a> = Option<&'a RawValue>;
+
+/// Reads one command.
+///
+/// # Errors
+/// A [`Fault`] to be told to the client, with the command's id where it could be read: `bad_request` names
+/// the field and what it should be, `unknown_type` suggests the nearest type. The session goes on.
+pub fn decode(text: &str) -> Result<Command, Fault> {
+    let wire = parse(text)?;
+    let id = command_id(wire.id)?;
+    match action(&wire) {
+        Ok(action) => Ok(Command { id, action }),
+        Err(fault) => Err(fault.answering(id)),
+    }
+}
+
+fn parse(text: &str) -> Result<WireCommand<'_>, Fault> {
+    serde_json::from_str(text).map(|Braced(wire)| wire).map_err(|error| {
+        let looks_like_object = text.trim_start().starts_with('{');
+        let what = if looks_like_object { "this is not valid JSON" } else { "this is not a JSON object" };
+        Fault::new(ErrorCode::BadRequest, format!("{what}: {error}"))
+    })
+}
+
+fn action(wire: &WireCommand<'_>) -> Result<Action, Fault> {
+    let kind: Cow<'_, str> = required("type", wire.r#type, "the name of a command")?;
+    match &*kind {
+        "connect" => connect(wire).map(Action::Connect),
+        "subscribe" => subscribe(wire).map(Action::Subscribe),
+        "unsubscribe" => Ok(Action::Unsubscribe(channel(wire.channel)?)),
+        "publish" => publish(wire).map(Action::Publish),
+        "history" => history(wire).map(Action::History),
+        "ping" => Ok(Action::Ping),
+        "pong" => Ok(Action::Pong),
+        other => Err(unknown_type(other)),
+    }
+}
+
+fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
+    if wire.token.is_some() {
+        return Err(Fault::new(ErrorCode::Unauthorized, "this server is not set up to check tokens"));
+    }
+    let session: Option<Cow<'_, str>> = optional("session", wire.session, "the text from `welcome`")?;
+    let listed: Option<WireSubscribe<'_>> =
+        optional("subscribe", wire.subscribe, "an object of channels, each with `since` or `last`")?;
+    let mut subscribe = Vec::new();
+    for (name, start) in listed.map(|listed| listed.0).unwrap_or_default() {
+        let channel = ChannelName::parse(&name).map_err(|error| {
+            Fault::new(ErrorCode::BadRequest, format!("`subscribe` names {:?}: {error}", brief(&name)))
+        })?;
+        subscribe.push(Subscribe { channel, start: start_of(&start)? });
+    }
+    Ok(Connect {
+        session: session.map(|text| Secret::new(&text)),
+        subscribe,
+        heartbeat: optional("heartbeat", wire.heartbeat, "true or false")?.unwrap_or(false),
+    })
+}
+
+fn subscribe(wire: &WireCommand<'_>) -> Result<Subscribe, Fault> {
+    refuse_later(&[
+        ("token", wire.token),
+        ("presence", wire.presence),
+        ("state", wire.state),
+        ("maxRate", wire.max_rate),
+    ])?;
+    let start = WireStart { since: wire.since, last: wire.last, catch_up: wire.catch_up };
+    Ok(Subscribe { channel: channel(wire.channel)?, start: start_of(&start)? })
+}
+
+/// `since` wins over `last`.
+fn start_of(wire: &WireStart<'_>) -> Result<Start, Fault> {
+    refuse_later(&[("catchUp", wire.catch_up)])?;
+    if let Some(position) = position("since", wire.since)? {
+        return Ok(Start::Since(position));
+    }
+    let last: Option<u32> = optional("last", wire.last, "a number of messages, 0 or more")?;
+    Ok(last.map_or(Start::Next, Start::Last))
+}
+
+/// Reads the body of an HTTP publish: a `publish` command without `type` and `channel`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_publish(channel: ChannelName, text: &str) -> Result<Publish, Fault> {
+    let wire = parse(text)?;
+    let (payload, key) = published_content(&wire)?;
+    Ok(Publish { channel, payload, key })
+}
+
+fn publish(wire: &WireCommand<'_>) -> Result<Publish, Fault> {
+    let channel = channel(wire.channel)?;
+    let (payload, key) = published_content(wire)?;
+    Ok(Publish { channel, payload, key })
+}
+
+fn published_content(wire: &WireCommand<'_>) -> Result<(Payload, Option<Key>), Fault> {
+    refuse_later(&[
+        ("if", wire.condition),
+        ("ref", wire.r#ref),
+        ("op", wire.op),
+        ("entry", wire.entry),
+        ("ttl", wire.ttl),
+        ("bind", wire.bind),
+        ("ephemeral", wire.ephemeral),
+    ])?;
+    let key: Option<Cow<'_, str>> = optional("key", wire.key, "a text of 1 to 64 bytes")?;
+    let key = key.map(|key| Key::parse(&key)).transpose().map_err(|error| wrong("key", &error))?;
+    Ok((payload(wire.data, wire.text, wire.binary)?, key))
+}
+
+fn payload(data: Raw<'_>, text: Raw<'_>, binary: Raw<'_>) -> Result<Payload, Fault> {
+    // Beside another form, `null` is a field left empty; alone it is what is published.
+    let data = data.filter(|data| data.get() != "null" || (text.is_none() && binary.is_none()));
+    match (data, text, binary) {
+        (Some(data), None, None) => Ok(json_payload(data)),
+        (None, Some(_), None) => {
+            let text: Cow<'_, str> = required("text", text, "a text")?;
+            Ok(Payload::new(Form::Text, Bytes::from(text.into_owned())))
+        }
+        (None, None, Some(_)) => {
+            let coded: Cow<'_, str> = required("binary", binary, "a text in base64")?;
+            let bytes = BASE64.decode(&*coded).map_err(|error| wrong("binary", &error))?;
+            Ok(Payload::new(Form::Binary, bytes))
+        }
+        _ => Err(Fault::new(
+            ErrorCode::BadRequest,
+            "a publish has just one of `data` (any JSON), `text`, and `binary` (base64)",
+        )),
+    }
+}
+
+/// Checked JSON as a payload: its bytes are kept, but CR and LF, which can only stand outside of strings,
+/// become spaces.
+#[must_use]
+pub fn json_payload(json: &RawValue) -> Payload {
+    let bytes = json.get().as_bytes();
+    if bytes.iter().any(|byte| is_line_break(*byte)) {
+        let spaced: Vec<u8> = bytes.iter().map(|b| if is_line_break(*b) { b' ' } else { *b }).collect();
+        return Payload::new(Form::Json, spaced);
+    }
+    Payload::new(Form::Json, Bytes::copy_from_slice(bytes))
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+fn history(wire: &WireCommand<'_>) -> Result<HistoryQuery, Fault> {
+    let offset = "an offset: a whole number, 0 or more";
+    let before: Option<u64> = optional("before", wire.before, offset)?;
+    let after: Option<u64> = optional("after", wire.after, offset)?;
+    Ok(HistoryQuery {
+        channel: channel(wire.channel)?,
+        before: before.map(Offset),
+        after: after.map(Offset),
+        limit: optional("limit", wire.limit, "a number of messages")?,
+        at: position("at", wire.at)?,
+    })
+}
+
+fn channel(raw: Raw<'_>) -> Result<ChannelName, Fault> {
+    let name: Cow<'_, str> = required("channel", raw, "the name of a channel, like \"chat:lobby\"")?;
+    ChannelName::parse(&name).map_err(|error| wrong("channel", &error))
+}
+
+fn position(name: &str, raw: Raw<'_>) -> Result<Option<Position>, Fault> {
+    let expected = "a position: {\"epoch\": text, \"offset\": number}";
+    let Some(Braced(wire)) = optional::<Braced<WirePosition<'_>>>(name, raw, expected)? else {
+        return Ok(None);
+    };
+    let epoch = Epoch::parse(&wire.epoch).map_err(|error| wrong(name, &error))?;
+    Ok(Some(Position { epoch, offset: Offset(wire.offset) }))
+}
+
+fn command_id(raw: Raw<'_>) -> Result<Option<CommandId>, Fault> {
+    let expected = "an integer, or a text of at most 64 bytes";
+    match optional("id", raw, expected)? {
+        None => Ok(None),
+        Some(WireId::Number(number)) => Ok(Some(CommandId::Number(number))),
+        Some(WireId::Text(text)) if text.len() <= COMMAND_ID_MAX => {
+            Ok(Some(CommandId::Text(text.into_boxed_str())))
+        }
+        Some(WireId::Text(text)) => Err(wrong("id", &format!("{} bytes; it is {expected}", text.len()))),
+    }
+}
+
+fn optional<'a, T: Field<'a>>(name: &str, raw: Raw<'a>, expected: &str) -> Result<Option<T>, Fault> {
+    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(None) };
+    T::read(raw).map(Some).map_err(|_| {
+        Fault::new(ErrorCode::BadRequest, format!("`{name}` should be {expected}, not {}", brief(raw.get())))
+    })
+}
+
+fn required<'a, T: Field<'a>>(name: &str, raw: Raw<'a>, expected: &str) -> Result<T, Fault> {
+    optional(name, raw, expected)?
+        .ok_or_else(|| Fault::new(ErrorCode::BadRequest, format!("`{name}` is missing: {expected}")))
+}
+
+/// Fields that would change what a command means are refused where they cannot be honoured.
+fn refuse_later(fields: &[(&str, Raw<'_>)]) -> Result<(), Fault> {
+    match fields.iter().find(|(_, raw)| raw.is_some()) {
+        Some((name, _)) => Err(Fault::new(
+            ErrorCode::BadRequest,
+            format!("`{name}` is part of trunkline.v1 but not supported by this server version"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn wrong(name: &str, error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(ErrorCode::BadRequest, format!("`{name}`: {error}"))
+}
+
+/// What was sent, short enough to be told back.
+fn brief(text: &str) -> String {
+    const MAX: usize = 40;
+    if text.chars().count() <= MAX {
+        return text.to_owned();
+    }
+    text.chars().take(MAX).chain(std::iter::once('…')).collect()
+}
+
+fn unknown_type(given: &str) -> Fault {
+    if LATER_TYPES.contains(&given) {
+        let message = format!("{given:?} is part of trunkline.v1 but not supported by this server version");
+        return Fault::new(ErrorCode::UnknownType, message);
+    }
+    let short = brief(given);
+    let nearest = COMMAND_TYPES
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(&short, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 2);
+    let hint = match nearest {
+        Some((_, known)) => format!("did you mean {known:?}?"),
+        None => format!("commands are {}", COMMAND_TYPES.join(", ")),
+    };
+    Fault::new(ErrorCode::UnknownType, format!("there is no command {short:?}; {hint}"))
+}
+
+/// Writes a reply as one JSON object to the end of `out`. What follows a [`Reply::Subscribed`] as replay is
+/// not part of it.
+pub fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    match reply {
+        Reply::Welcome { id, identity, ping, spread, ts, message_size_max, subscriptions_max } => {
+            object.text("type", "welcome");
+            write_id(&mut object, id.as_ref());
+            object.text("client", identity.client.as_str()).text("user", identity.user.as_str());
+            object.text_if("session", identity.session.as_ref().map(Secret::reveal));
+            object.value("ping", ping.as_millis()).value("spread", spread.as_millis()).value("ts", ts.0);
+            object.object("limits", |limits| {
+                limits.value("message", message_size_max).value("subscriptions", subscriptions_max);
+            });
+        }
+        Reply::Subscribed(subscribed) => write_subscribed(&mut object, subscribed),
+        Reply::Unsubscribed { id, channel } => {
+            object.text("type", "unsubscribed");
+            write_id(&mut object, id.as_ref());
+            object.text("channel", channel.as_str());
+        }
+        Reply::Published { id, .. } => {
+            object.text("type", "published");
+            write_id(&mut object, id.as_ref());
+            write_published(&mut object, reply);
+        }
+        Reply::History { id, channel, page } => {
+            object.text("type", "history");
+            write_id(&mut object, id.as_ref());
+            object.text("channel", channel.as_str());
+            write_page(&mut object, page);
+        }
+        Reply::Pong { id, ts } => {
+            object.text("type", "pong");
+            write_id(&mut object, id.as_ref());
+            object.value("ts", ts.0);
+        }
+        Reply::Fault(fault) => write_fault(&mut object, fault),
+    }
+    object.end();
+}
+
+/// Writes a push as one JSON object to the end of `out`.
+pub fn encode_push(push: &Push, out: &mut Vec<u8>) {
+    if let Push::Message(publication) = push {
+        return encode_message(publication, out);
+    }
+    let mut object = Object::begin(out);
+    match push {
+        Push::Message(_) => {}
+        Push::Unsubscribed { channel, code, message, retry } => {
+            object.text("type", "unsubscribed").text("channel", channel.as_str());
+            object.text("code", code.as_str()).text("message", message);
+            object.value_if("retry", retry.map(|retry| retry.as_millis()));
+        }
+        Push::Ping => {
+            object.text("type", "ping");
+        }
+        Push::Goaway { within } => {
+            object.text("type", "goaway").value("within", within.as_millis());
+            object.value("code", trunkline_model::close::DRAINING.code);
+        }
+    }
+    object.end();
+}
+
+/// Writes a publication as a `message` object to the end of `out`.
+pub fn encode_message(publication: &Publication, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("type", "message").text("channel", publication.channel.as_str());
+    write_item(&mut object, publication);
+    object.end();
+}
+
+/// Writes a page of history as one JSON object, as the HTTP API answers it, to the end of `out`.
+pub fn encode_page(page: &Page, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    write_page(&mut object, page);
+    object.end();
+}
+
+/// Writes what a [`Reply::Published`] says as one JSON object, as the HTTP API answers it, to the end of
+/// `out`.
+pub fn encode_published(reply: &Reply, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    write_published(&mut object, reply);
+    object.end();
+}
+
+fn write_published(object: &mut Object<'_>, reply: &Reply) {
+    let Reply::Published { channel, position, key, ts, duplicate, .. } = reply else { return };
+    object.text("channel", channel.as_str());
+    write_position(object, position.as_ref());
+    object.text_if("key", key.as_ref().map(Key::as_str)).value("ts", ts.0);
+    object.value_if("dup", duplicate.then_some(true));
+}
+
+fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
+    object.text("type", "subscribed");
+    write_id(object, subscribed.id.as_ref());
+    object.text("channel", subscribed.channel.as_str()).text("kind", subscribed.kind.as_str());
+    if subscribed.position.is_some() {
+        write_position(object, subscribed.position.as_ref());
+        object.value("floor", subscribed.floor);
+    }
+    match &subscribed.recovery {
+        Recovery::NotAsked => {}
+        Recovery::Recovered(entries) => {
+            object.value("recovered", true).value("replay", entries.len());
+        }
+        Recovery::Lost { reason, keep } => {
+            object.value("recovered", false).text("reason", reason.as_str()).value_if("keep", *keep);
+        }
+    }
+    if let Some((items, more)) = &subscribed.items {
+        object.objects("items", items, |item, publication| write_item(item, publication));
+        object.value("more", more);
+    }
+    object.texts("can", subscribed.can.iter().copied().map(Capability::as_str));
+}
+
+fn write_page(object: &mut Object<'_>, page: &Page) {
+    object.text("epoch", &page.epoch.to_string()).value("top", page.top);
+    object.value("lo", page.lo).value("hi", page.hi);
+    object.objects("items", &page.items, |item, publication| write_item(item, publication));
+    object.value("floor", page.floor).value("more", page.more);
+}
+
+fn write_item(object: &mut Object<'_>, publication: &Publication) {
+    if let Some(position) = &publication.position {
+        object.value("offset", position.offset);
+        if publication.begins_epoch {
+            object.text("epoch", &position.epoch.to_string());
+        }
+    }
+    write_payload(object, &publication.payload);
+    object.text_if("from", publication.from.as_ref().map(trunkline_model::UserName::as_str));
+    object.value("ts", publication.ts.0).text_if("key", publication.key.as_ref().map(Key::as_str));
+}
+
+fn write_payload(object: &mut Object<'_>, payload: &Payload) {
+    match payload.form {
+        Form::Json => object.raw("data", &payload.bytes),
+        Form::Text => object.text("text", &String::from_utf8_lossy(&payload.bytes)),
+        Form::Binary => object.text("binary", &BASE64.encode(&payload.bytes)),
+    };
+}
+
+fn write_fault(object: &mut Object<'_>, fault: &Fault) {
+    object.text("type", "error");
+    write_id(object, fault.id.as_ref());
+    object.text("code", fault.code.as_str()).text("message", &fault.message);
+    object.text_if("channel", fault.channel.as_ref().map(ChannelName::as_str));
+    object.value_if("retry", fault.retry.map(|retry| retry.as_millis()));
+}
+
+fn write_position(object: &mut Object<'_>, position: Option<&Position>) {
+    if let Some(position) = position {
+        object.text("epoch", &position.epoch.to_string()).value("offset", position.offset);
+    }
+}
+
+fn write_id(object: &mut Object<'_>, id: Option<&CommandId>) {
+    match id {
+        None => {}
+        Some(CommandId::Text(text)) => {
+            object.text("id", text);
+        }
+        Some(CommandId::Number(number)) => {
+            object.value("id", number);
+        }
+    }
+}
