@@ -1,0 +1,163 @@
+//! One WebSocket connection as a worker keeps it: socket, wire state, outbox, and flags. An entry of a slab;
+//! what happens with it is decided in `turn`.
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use trunkline_dialect::{json, plain};
+use trunkline_hub::SessionId;
+use trunkline_model::close::CloseReason;
+use trunkline_model::{ChannelName, Encoding, Publication};
+use trunkline_ws_proto::{self as wire, CloseCode, MessageKind, PreparedMessage, unmasked};
+
+use crate::outbox::{Outbox, Outboxes};
+
+/// What is spoken on a WebSocket connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// `trunkline.v1` in JSON.
+    Json,
+    /// Every frame is a publication to this channel, every publication a frame.
+    Plain(ChannelName),
+    /// Every message comes back as it was.
+    Echo,
+}
+
+/// One WebSocket connection.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) wire: wire::Connection,
+    pub(crate) protocol: Protocol,
+    pub(crate) generation: u32,
+    /// What waits to be written; an idle connection has none.
+    pub(crate) outbox: Option<Box<Outbox>>,
+    /// What was read while the session took no commands.
+    pub(crate) spill: Option<Box<[u8]>>,
+    /// When something was last read, in seconds of uptime.
+    pub(crate) heard_at: u32,
+    /// In which second its entry in the wheel is due.
+    pub(crate) check_at: u32,
+    /// In which second it is dropped, if it is closing.
+    pub(crate) drop_at: Option<u32>,
+    pub(crate) flags: Flags,
+}
+
+/// What is true of a connection now.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own life")]
+pub(crate) struct Flags {
+    /// It stands in the worker's list of sockets to read.
+    pub(crate) queued: bool,
+    /// It stands in the worker's list of outboxes to flush.
+    pub(crate) dirty: bool,
+    /// The socket took no more; it will say when it does.
+    pub(crate) write_blocked: bool,
+    /// The session takes no commands, so the socket is not read.
+    pub(crate) held: bool,
+    /// The outbox is too full for more answers, so the socket is not read.
+    pub(crate) choked: bool,
+    /// The other side has ended its half; what is left must be read to the end.
+    pub(crate) read_closed: bool,
+    /// Pings go out as messages.
+    pub(crate) heartbeat: bool,
+    /// The hub no longer knows its session.
+    pub(crate) session_ended: bool,
+    /// Our half of TCP is shut down.
+    pub(crate) shut_down: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: TcpStream,
+        wire: wire::Connection,
+        protocol: Protocol,
+        generation: u32,
+        now: u32,
+    ) -> Self {
+        let flags = Flags { session_ended: protocol == Protocol::Echo, ..Flags::default() };
+        Self {
+            stream,
+            wire,
+            protocol,
+            generation,
+            outbox: None,
+            spill: None,
+            heard_at: now,
+            check_at: 0,
+            drop_at: None,
+            flags,
+        }
+    }
+
+    pub(crate) fn id(&self, key: usize) -> SessionId {
+        SessionId { index: slot(key), generation: self.generation }
+    }
+
+    /// Whether the hub has a session for it.
+    pub(crate) fn has_session(&self) -> bool {
+        !self.flags.session_ended
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn outbox_bytes(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+    }
+
+    /// Appends a message of this connection's own.
+    pub(crate) fn send(&mut self, kind: MessageKind, payload: &[u8], spare: &mut Outboxes) {
+        if !self.wire.may_send() {
+            return;
+        }
+        let outbox = self.outbox.get_or_insert_with(|| spare.take());
+        let sent = outbox.append(|buffer| self.wire.send(kind, payload, unmasked, buffer));
+        debug_assert!(sent.is_ok(), "an open connection takes whole messages");
+    }
+
+    /// Appends a WebSocket ping.
+    pub(crate) fn ping(&mut self, spare: &mut Outboxes) {
+        let outbox = self.outbox.get_or_insert_with(|| spare.take());
+        // A connection that is closing needs no ping.
+        let _ = outbox.append(|buffer| self.wire.ping(b"", unmasked, buffer));
+    }
+
+    /// Appends a close frame.
+    pub(crate) fn close(&mut self, reason: CloseReason, spare: &mut Outboxes) {
+        let outbox = self.outbox.get_or_insert_with(|| spare.take());
+        // One that is closing already keeps its first reason.
+        let _ =
+            outbox.append(|buffer| self.wire.close(CloseCode(reason.code), reason.reason, unmasked, buffer));
+    }
+
+    /// Appends a publication in the form that this connection speaks.
+    pub(crate) fn deliver(&mut self, publication: &Publication, spare: &mut Outboxes) {
+        let frame = self.frame(publication);
+        self.outbox.get_or_insert_with(|| spare.take()).share(frame);
+    }
+
+    /// A publication as a frame that all connections of this protocol share.
+    pub(crate) fn frame<'p>(&self, publication: &'p Publication) -> &'p Bytes {
+        match self.protocol {
+            Protocol::Json => publication.encoded(Encoding::TrunklineV1, |publication| {
+                let mut text = Vec::with_capacity(publication.cost() + 128);
+                json::encode_message(publication, &mut text);
+                PreparedMessage::new(MessageKind::Text, &text).frame().clone()
+            }),
+            Protocol::Plain(_) | Protocol::Echo => publication.encoded(Encoding::Plain, |publication| {
+                let (binary, content) = plain::content(publication);
+                let kind = if binary { MessageKind::Binary } else { MessageKind::Text };
+                PreparedMessage::new(kind, content).frame().clone()
+            }),
+        }
+    }
+
+    /// Keeps what was read and cannot be handled yet.
+    pub(crate) fn hold(&mut self, rest: &[u8]) {
+        if !rest.is_empty() {
+            self.spill = Some(rest.into());
+        }
+    }
+}
+
+/// A slab key as a session's index.
+pub(crate) fn slot(key: usize) -> u32 {
+    u32::try_from(key).expect("fewer than 2^32 connections per worker")
+}

@@ -1,0 +1,209 @@
+//! How connections and calls begin, are looked at as time passes, and end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use mio::{Interest, Token};
+use tokio::sync::oneshot;
+use trunkline_dialect::plain;
+use trunkline_hub::{Input, Moment, SessionId};
+use trunkline_model::close::{self, CloseReason};
+use trunkline_model::{Command, ErrorCode, Fault, Identity, Push, Reply};
+use trunkline_ws_proto as wire;
+
+use crate::connection::{Connection, Protocol, slot};
+use crate::turn::seconds;
+use crate::worker::{Entry, Phase, Worker};
+
+impl Worker {
+    pub(crate) fn attach(
+        &mut self,
+        now: Moment,
+        stream: std::net::TcpStream,
+        leftover: Bytes,
+        protocol: Protocol,
+    ) {
+        self.generation = self.generation.wrapping_add(1);
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        let limits = match protocol {
+            Protocol::Echo => Arc::clone(&self.wire_limits.echo),
+            Protocol::Json | Protocol::Plain(_) => Arc::clone(&self.wire_limits.session),
+        };
+        let entry = self.entries.vacant_entry();
+        let key = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.get_ref().registry().register(&mut stream, Token(key), interest) {
+            tracing::warn!(%error, "a connection could not be watched");
+            return;
+        }
+        let wire = wire::Connection::new(wire::Role::Server, limits);
+        let mut connection = Connection::new(stream, wire, protocol.clone(), self.generation, seconds(now));
+        let session = connection.id(key);
+        let ping = u32::try_from(self.limits.ping_interval.as_secs()).unwrap_or(u32::MAX).max(1);
+        connection.check_at = self.deadlines.set(session, seconds(now).saturating_add(ping));
+        entry.insert(Entry::Socket(connection));
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        if protocol != Protocol::Echo {
+            self.hub.handle(now, Input::Opened { session, identity: None }, &mut self.outputs);
+        }
+        if let Protocol::Plain(channel) = &protocol {
+            let command = plain::opening(channel);
+            self.hub.handle(now, Input::Command { session, command }, &mut self.outputs);
+        }
+        self.perform(now);
+        if !leftover.is_empty() {
+            self.feed(now, key, &mut leftover.to_vec());
+        }
+        self.queue(key);
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        now: Moment,
+        identity: Identity,
+        mut command: Command,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        if self.phase != Phase::Running {
+            let fault = Fault::new(ErrorCode::Draining, "the server is about to end");
+            // Whoever asked may have gone.
+            let _ = reply.send(Reply::Fault(fault));
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let key = self.entries.insert(Entry::Call { generation: self.generation, reply });
+        let session = SessionId { index: slot(key), generation: self.generation };
+        // A publish is answered only if it has an id.
+        command.id.get_or_insert(trunkline_model::CommandId::Number(0));
+        self.hub.handle(now, Input::Opened { session, identity: Some(identity) }, &mut self.outputs);
+        self.hub.handle(now, Input::Command { session, command }, &mut self.outputs);
+    }
+
+    /// Sends a close frame and lets the session go; the connection follows when the other side answers.
+    pub(crate) fn close(&mut self, now: Moment, key: usize, reason: CloseReason) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        connection.close(reason, &mut self.outboxes);
+        connection.flags.held = false;
+        self.end_session(now, key);
+        self.set_drop_deadline(now, key);
+        self.mark_dirty(key);
+        self.queue(key);
+    }
+
+    pub(crate) fn set_drop_deadline(&mut self, now: Moment, key: usize) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.drop_at.is_none() {
+            let timeout = u32::try_from(self.limits.close_timeout.as_secs()).unwrap_or(u32::MAX);
+            let at = seconds(now).saturating_add(timeout).saturating_add(1);
+            connection.drop_at = Some(at);
+            connection.check_at = self.deadlines.set(connection.id(key), at);
+        }
+    }
+
+    pub(crate) fn end_session(&mut self, now: Moment, key: usize) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if !std::mem::replace(&mut connection.flags.session_ended, true) {
+            let session = connection.id(key);
+            self.hub.handle(now, Input::Closed { session }, &mut self.outputs);
+        }
+    }
+
+    pub(crate) fn drop_connection(&mut self, now: Moment, key: usize) {
+        self.end_session(now, key);
+        let Some(Entry::Socket(_)) = self.entries.get(key) else { return };
+        let Entry::Socket(mut connection) = self.entries.remove(key) else { return };
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Err(error) = self.poll.get_ref().registry().deregister(&mut connection.stream) {
+            tracing::debug!(%error, "a connection was not watched");
+        }
+        self.perform(now);
+    }
+
+    /// Looks at a connection whose time has come: drop it, ping it, or look again later.
+    pub(crate) fn check(&mut self, now: Moment, session: SessionId, due_at: u32) {
+        let key = session.index as usize;
+        let ping = u32::try_from(self.limits.ping_interval.as_secs()).unwrap_or(u32::MAX).max(1);
+        let second = seconds(now);
+        let Some(connection) = self.socket(session) else { return };
+        if connection.check_at != due_at {
+            return;
+        }
+        let silent = second.saturating_sub(connection.heard_at);
+        let expired = connection.drop_at.is_some_and(|at| second >= at);
+        if expired || silent >= ping.saturating_mul(2) {
+            tracing::debug!(silent, "a connection no longer answers");
+            self.drop_connection(now, key);
+            return;
+        }
+        let next = match connection.drop_at {
+            Some(at) => at,
+            None if silent < ping => connection.heard_at + ping,
+            None => {
+                self.ping(now, session);
+                second + ping
+            }
+        };
+        let check_at = self.deadlines.set(session, next);
+        if let Some(connection) = self.socket(session) {
+            connection.check_at = check_at;
+        }
+    }
+
+    fn ping(&mut self, now: Moment, session: SessionId) {
+        let key = session.index as usize;
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.flags.heartbeat {
+            self.push(now, session, &Push::Ping);
+        } else {
+            connection.ping(&mut self.outboxes);
+            self.mark_dirty(key);
+        }
+    }
+
+    /// When the server is about to end: once everything read is answered, says goodbye to everyone.
+    pub(crate) fn advance_drain(&mut self, now: Moment) {
+        let Phase::Settling(until) = self.phase else { return };
+        if !self.hub.is_settled() && now.uptime < until {
+            return;
+        }
+        self.phase = Phase::Closing(until);
+        let sockets: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| entry.is_socket()).map(|(key, _)| key).collect();
+        for key in sockets {
+            let Some(Entry::Socket(connection)) = self.entries.get(key) else { continue };
+            let reason = match connection.protocol {
+                Protocol::Json => close::DRAINING,
+                Protocol::Plain(_) | Protocol::Echo => close::SERVICE_RESTART,
+            };
+            self.close(now, key, reason);
+        }
+        self.perform(now);
+    }
+
+    /// Ends our half of TCP once the WebSocket is closed and everything is written. The other half is read
+    /// to its end, so that the kernel does not answer unread bytes with a reset.
+    pub(crate) fn finish(&mut self, now: Moment, key: usize) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.wire.is_closed() && !std::mem::replace(&mut connection.flags.shut_down, true) {
+            // A socket that is gone already needs no shutdown.
+            let _ = connection.stream.shutdown(std::net::Shutdown::Write);
+            self.set_drop_deadline(now, key);
+        }
+    }
+
+    pub(crate) fn socket(&mut self, session: SessionId) -> Option<&mut Connection> {
+        match self.entries.get_mut(session.index as usize) {
+            Some(Entry::Socket(connection)) if connection.generation == session.generation => {
+                Some(connection)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Entry {
+    fn is_socket(&self) -> bool {
+        matches!(self, Self::Socket(_))
+    }
+}

@@ -1,0 +1,184 @@
+//! A running node: its workers, and the task that hands out accepted connections.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use trunkline_backend::Store;
+use trunkline_model::{Limits, Namespaces};
+
+use crate::door::Door;
+use crate::inbox::{Handle, Inboxes, Mail};
+use crate::queues::Queues;
+use crate::worker::{Equipment, Worker};
+
+/// How long accepting rests when the system has no descriptor or memory to give.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What speaks HTTP on an accepted connection, and hands upgraded sockets to [`Handle::attach`].
+pub trait HttpServer: Send + Sync {
+    /// Serves one connection to its end, on the worker's own runtime. When `drain` turns true it should end
+    /// after the request it is at.
+    fn serve(
+        &self,
+        stream: tokio::net::TcpStream,
+        worker: Handle,
+        drain: watch::Receiver<bool>,
+    ) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+/// What a node is made of.
+pub struct NodeConfig {
+    /// Every named cap.
+    pub limits: Arc<Limits>,
+    /// The namespaces there are.
+    pub namespaces: Arc<Namespaces>,
+    /// The log; its answers go to [`Inboxes::sink`].
+    pub store: Arc<dyn Store>,
+    /// Who says who a session is.
+    pub door: Arc<dyn Door>,
+    /// Who speaks HTTP.
+    pub http: Arc<dyn HttpServer>,
+    /// The socket that is listened on; accepting begins at once.
+    pub listener: std::net::TcpListener,
+}
+
+/// A running node. Dropping it leaves it running; [`Node::stop`] ends it.
+pub struct Node {
+    handles: Vec<Handle>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Node {
+    /// Starts one worker for each inbox, and accepts connections from now on.
+    ///
+    /// # Errors
+    /// The system's, if a thread, a runtime or a poll cannot be had.
+    pub fn start(config: NodeConfig, inboxes: Inboxes) -> io::Result<Self> {
+        let Inboxes { handles, receivers } = inboxes;
+        let wakes: Vec<_> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
+        let connections = Arc::new(AtomicUsize::new(0));
+        config.listener.set_nonblocking(true)?;
+        let mut accepting = Some(config.listener);
+        let mut threads = Vec::new();
+        let queues = Queues::mesh(&wakes, config.limits.queue);
+        for (index, (queues, inbox)) in queues.into_iter().zip(receivers).enumerate() {
+            let equipment = Equipment {
+                me: u16::try_from(index).expect("worker numbers are u16"),
+                handle: handles[index].clone(),
+                inbox,
+                queues,
+                limits: Arc::clone(&config.limits),
+                namespaces: Arc::clone(&config.namespaces),
+                store: Arc::clone(&config.store),
+                door: Arc::clone(&config.door),
+                http: Arc::clone(&config.http),
+                connections: Arc::clone(&connections),
+            };
+            let acceptor = accepting.take().map(|listener| Acceptor {
+                listener,
+                workers: handles.clone(),
+                connections: Arc::clone(&connections),
+                limit: config.limits.connections,
+            });
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || live(equipment, acceptor))?;
+            threads.push(thread);
+        }
+        Ok(Self { handles, threads })
+    }
+
+    /// Asks every worker to end: what was read is answered, everyone gets a close frame, and at the latest
+    /// after [`Limits::shutdown_timeout`] it is over.
+    pub fn stop(&self) {
+        for handle in &self.handles {
+            // A worker that has ended already needs no telling.
+            let _ = handle.send(Mail::Drain);
+        }
+    }
+
+    /// Whether a worker has ended, be it by [`Node::stop`] or because something broke.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Waits for the end of all workers. Blocks.
+    ///
+    /// # Errors
+    /// What ended a worker, if it was not [`Node::stop`].
+    pub fn join(self) -> io::Result<()> {
+        let mut result = Ok(());
+        for thread in self.threads {
+            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+/// Accepts connections and hands them out, round robin.
+struct Acceptor {
+    listener: std::net::TcpListener,
+    workers: Vec<Handle>,
+    connections: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Acceptor {
+    async fn run(self) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        for worker in (0..self.workers.len()).cycle() {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                    continue;
+                }
+            };
+            if self.connections.load(Ordering::Relaxed) >= self.limit {
+                refuse(stream);
+                continue;
+            }
+            let Ok(stream) = stream.into_std() else { continue };
+            // Small messages must not wait for the acknowledgement of earlier ones.
+            let _ = stream.set_nodelay(true);
+            if self.workers[worker].send(Mail::Accepted(stream)).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells a client that the server is full, as far as that goes without waiting.
+fn refuse(stream: tokio::net::TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+        Content-Type: text/plain\r\nContent-Length: 32\r\n\r\nthe server has no place for you\n";
+    tracing::debug!("a connection over the limit was refused");
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(FULL);
+    }
+}
+
+/// The life of a worker's thread.
+fn live(equipment: Equipment, acceptor: Option<Acceptor>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Worker::new(equipment)?;
+        let accepting = acceptor.map(|acceptor| tokio::task::spawn_local(acceptor.run()));
+        let drained = worker.run().await;
+        if let Some(accepting) = accepting {
+            accepting.abort();
+        }
+        drained
+    })
+}

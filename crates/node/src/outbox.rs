@@ -1,0 +1,222 @@
+//! What waits to be written to one connection: frames of its own, appended, and frames shared with others,
+//! by reference. Leaves in vectored writes.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+
+use bytes::{Buf, Bytes};
+
+/// How many pieces one write may gather.
+const GATHER_MAX: usize = 64;
+/// From this size on an own piece is not appended to any more.
+const PIECE_SIZE: usize = 64 << 10;
+/// Outboxes kept for reuse by a worker, and the largest buffer that one of them keeps.
+const SPARE_MAX: usize = 256;
+const SPARE_PIECE_MAX: usize = 16 << 10;
+
+/// Frames on their way to one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+    /// An empty buffer kept for the next own piece.
+    spare: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>, usize),
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn rest(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes, written) => &bytes[*written..],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What became of a flush.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flushed {
+    /// Everything left.
+    All,
+    /// The socket takes no more now.
+    Blocked,
+}
+
+impl Outbox {
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends what `write` appends to the buffer it is given.
+    pub(crate) fn append<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        if !matches!(self.pieces.back(), Some(Piece::Own(bytes, _)) if bytes.len() < PIECE_SIZE) {
+            self.pieces.push_back(Piece::Own(std::mem::take(&mut self.spare), 0));
+        }
+        let Some(Piece::Own(buffer, _)) = self.pieces.back_mut() else {
+            unreachable!("an own piece was just made sure of")
+        };
+        let before = buffer.len();
+        let result = write(buffer);
+        self.bytes += buffer.len().saturating_sub(before);
+        result
+    }
+
+    /// Appends a frame that others send too.
+    pub(crate) fn share(&mut self, frame: &Bytes) {
+        self.bytes += frame.len();
+        self.pieces.push_back(Piece::Shared(frame.clone()));
+    }
+
+    /// Drops everything that has not begun to be written.
+    pub(crate) fn drop_unsent(&mut self) {
+        let begun = self.pieces.front().is_some_and(|piece| match piece {
+            Piece::Own(_, written) => *written > 0,
+            // A shared piece is cut as it is written; it cannot tell, so it is kept: it is one frame.
+            Piece::Shared(_) => true,
+        });
+        self.pieces.truncate(usize::from(begun));
+        self.bytes = self.pieces.iter().map(|piece| piece.rest().len()).sum();
+    }
+
+    /// Writes as much as `socket` takes.
+    ///
+    /// # Errors
+    /// The socket's, if it is broken.
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<Flushed> {
+        while self.bytes > 0 {
+            let mut gathered = [IoSlice::new(&[]); GATHER_MAX];
+            let mut count = 0;
+            for piece in self.pieces.iter().take(GATHER_MAX) {
+                gathered[count] = IoSlice::new(piece.rest());
+                count += 1;
+            }
+            match socket.write_vectored(&gathered[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Flushed::All)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(piece) = self.pieces.front_mut() {
+            let rest = piece.rest().len();
+            if written < rest {
+                match piece {
+                    Piece::Own(_, sent) => *sent += written,
+                    Piece::Shared(bytes) => bytes.advance(written),
+                }
+                return;
+            }
+            written -= rest;
+            if let Some(Piece::Own(mut buffer, _)) = self.pieces.pop_front()
+                && buffer.capacity() <= SPARE_PIECE_MAX
+            {
+                buffer.clear();
+                self.spare = buffer;
+            }
+        }
+    }
+}
+
+/// Empty outboxes of a worker: a connection borrows one while it has something to send, so that an idle one
+/// keeps none.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "the boxes themselves are handed out and taken back")]
+pub(crate) struct Outboxes(Vec<Box<Outbox>>);
+
+impl Outboxes {
+    pub(crate) fn take(&mut self) -> Box<Outbox> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_back(&mut self, outbox: Box<Outbox>) {
+        if self.0.len() < SPARE_MAX && outbox.bytes == 0 && outbox.pieces.capacity() <= GATHER_MAX {
+            self.0.push(outbox);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes `room` bytes, then blocks.
+    struct Pipe {
+        taken: Vec<u8>,
+        room: usize,
+        writes: usize,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.writes += 1;
+            let count = bytes.len().min(self.room);
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            self.write(&all)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn filled() -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.append(|buffer| buffer.extend_from_slice(b"own "));
+        outbox.share(&Bytes::from_static(b"shared "));
+        outbox.append(|buffer| buffer.extend_from_slice(b"own"));
+        outbox.append(|buffer| buffer.extend_from_slice(b" again"));
+        outbox
+    }
+
+    #[test]
+    fn leaves_in_order_whatever_the_socket_takes_at_a_time() {
+        for step in 1..=20 {
+            let mut outbox = filled();
+            let mut pipe = Pipe { taken: Vec::new(), room: 0, writes: 0 };
+            while outbox.flush(&mut pipe).expect("the pipe does not break") == Flushed::Blocked {
+                pipe.room = step;
+            }
+            assert_eq!(pipe.taken, b"own shared own again", "{step} bytes at a time");
+            assert_eq!(outbox.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn all_pieces_of_a_turn_leave_in_one_write() {
+        let mut pipe = Pipe { taken: Vec::new(), room: 1_000, writes: 0 };
+        assert_eq!(filled().flush(&mut pipe).expect("the pipe does not break"), Flushed::All);
+        assert_eq!(pipe.writes, 1);
+    }
+
+    #[test]
+    fn what_was_begun_is_kept_when_the_rest_is_dropped() {
+        let mut outbox = filled();
+        let mut pipe = Pipe { taken: Vec::new(), room: 2, writes: 0 };
+        assert_eq!(outbox.flush(&mut pipe).expect("the pipe does not break"), Flushed::Blocked);
+        outbox.drop_unsent();
+        pipe.room = 1_000;
+        assert_eq!(outbox.flush(&mut pipe).expect("the pipe does not break"), Flushed::All);
+        assert_eq!(pipe.taken, b"own ");
+    }
+}

@@ -1,0 +1,130 @@
+//! Carries out what the hub wants done: replies, pushes, deliveries, words to the store and to other workers.
+
+use std::sync::Arc;
+
+use trunkline_dialect::{json, plain};
+use trunkline_hub::{Input, Moment, Output, SessionId};
+use trunkline_model::close;
+use trunkline_model::{Publication, Push, Reply};
+use trunkline_ws_proto::MessageKind;
+
+use crate::connection::Protocol;
+use crate::worker::{Entry, Worker};
+
+impl Worker {
+    /// Carries out what the hub wants done, and what comes of that.
+    pub(crate) fn perform(&mut self, now: Moment) {
+        while !self.outputs.is_empty() {
+            let mut outputs = std::mem::take(&mut self.outputs);
+            for output in outputs.drain(..) {
+                self.perform_one(now, output);
+            }
+            if self.outputs.is_empty() {
+                // The buffer is kept for the next time.
+                self.outputs = outputs;
+                return;
+            }
+        }
+    }
+
+    fn perform_one(&mut self, now: Moment, output: Output) {
+        match output {
+            Output::Reply { session, reply } => self.reply(now, session, reply),
+            Output::Push { session, push } => self.push(now, session, &push),
+            Output::Deliver { publication, sessions } => {
+                for session in sessions.iter() {
+                    self.deliver(now, *session, &publication);
+                }
+            }
+            Output::Peer { to, message } => {
+                let fits = self.queues.push(to, message);
+                debug_assert!(fits, "the hub counts the room");
+                if !fits {
+                    tracing::error!(to, "a message to another worker did not fit and is lost");
+                }
+            }
+            Output::Store(request) => self.to_store.push(request),
+            Output::Admit { session, presented } => {
+                let identity = self.door.admit(presented.as_ref());
+                self.hub.handle(now, Input::Admitted { session, identity }, &mut self.outputs);
+            }
+            Output::Ready { session } => {
+                if let Some(connection) = self.socket(session) {
+                    connection.flags.held = false;
+                    self.queue(session.index as usize);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn reply(&mut self, now: Moment, session: SessionId, reply: Reply) {
+        let key = session.index as usize;
+        match self.entries.get_mut(key) {
+            Some(Entry::Call { generation, .. }) if *generation == session.generation => {
+                if let Entry::Call { reply: waiting, .. } = self.entries.remove(key) {
+                    // Whoever asked may have gone.
+                    let _ = waiting.send(reply);
+                }
+                self.hub.handle(now, Input::Closed { session }, &mut self.outputs);
+            }
+            Some(Entry::Socket(connection)) if connection.generation == session.generation => {
+                match &connection.protocol {
+                    Protocol::Json => {
+                        self.scratch.clear();
+                        json::encode_reply(&reply, &mut self.scratch);
+                        connection.send(MessageKind::Text, &self.scratch, &mut self.outboxes);
+                        self.mark_dirty(key);
+                    }
+                    Protocol::Plain(_) => {
+                        if let Reply::Fault(fault) = reply {
+                            self.close(now, key, plain::close_for(&fault));
+                        }
+                    }
+                    Protocol::Echo => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn push(&mut self, now: Moment, session: SessionId, push: &Push) {
+        if let Push::Message(publication) = push {
+            self.deliver(now, session, publication);
+            return;
+        }
+        let key = session.index as usize;
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.generation != session.generation {
+            return;
+        }
+        match (&connection.protocol, push) {
+            (Protocol::Json, _) => {
+                self.scratch.clear();
+                json::encode_push(push, &mut self.scratch);
+                connection.send(MessageKind::Text, &self.scratch, &mut self.outboxes);
+                self.mark_dirty(key);
+            }
+            (Protocol::Plain(_), Push::Unsubscribed { .. }) => self.close(now, key, close::INTERNAL),
+            (Protocol::Plain(_) | Protocol::Echo, _) => {}
+        }
+    }
+
+    pub(crate) fn deliver(&mut self, now: Moment, session: SessionId, publication: &Arc<Publication>) {
+        let key = session.index as usize;
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.generation != session.generation || !connection.wire.may_send() {
+            return;
+        }
+        let size = connection.frame(publication).len();
+        if connection.outbox_bytes() + size > self.limits.outbox_bytes {
+            tracing::debug!("a subscriber is too slow");
+            if let Some(outbox) = &mut connection.outbox {
+                outbox.drop_unsent();
+            }
+            self.close(now, key, close::SLOW);
+            return;
+        }
+        connection.deliver(publication, &mut self.outboxes);
+        self.mark_dirty(key);
+    }
+}

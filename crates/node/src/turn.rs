@@ -1,0 +1,287 @@
+//! What a worker does in one turn: inbox → other workers → ready sockets → time → store → flush the dirty.
+//!
+//! Each ready socket has a budget, so that none starves; each dirty outbox is flushed once, so that all that
+//! the turn produced for a connection leaves in one write.
+
+use std::io::{self, Read};
+
+use trunkline_dialect::{json, plain};
+use trunkline_hub::{Input, Moment, Output};
+use trunkline_model::close;
+use trunkline_model::{Action, Form, Reply};
+use trunkline_ws_proto::{Incoming, MessageKind, Payload, unmasked};
+
+use crate::connection::Protocol;
+use crate::inbox::Mail;
+use crate::outbox::Flushed;
+use crate::worker::{Entry, Phase, Worker};
+
+/// How many reads one socket may have in a turn before others get theirs.
+const READS_PER_TURN: usize = 4;
+/// How often the hub is told that time passes, in seconds.
+const HUB_TICK: u32 = 5;
+
+impl Worker {
+    /// One turn.
+    pub(crate) fn turn(&mut self) {
+        let now = self.clock.now();
+        self.take_mail(now);
+        self.hear_peers(now);
+        self.read_ready(now);
+        self.pass_time(now);
+        self.advance_drain(now);
+        self.send_off();
+        self.flush_dirty(now);
+        // A connection that broke while it was flushed may have left something to say.
+        self.send_off();
+    }
+
+    /// Hands the store and the other workers what the turn has for them.
+    fn send_off(&mut self) {
+        if !self.to_store.is_empty() {
+            self.store.submit(std::mem::take(&mut self.to_store));
+        }
+        self.queues.wake();
+    }
+
+    fn take_mail(&mut self, now: Moment) {
+        while let Ok(mail) = self.inbox.try_recv() {
+            match mail {
+                Mail::Accepted(stream) => self.serve_http(stream),
+                Mail::Attach { stream, leftover, protocol } => self.attach(now, stream, leftover, protocol),
+                Mail::Call { identity, command, reply } => self.call(now, *identity, command, reply),
+                Mail::Stored(answers) => {
+                    for answer in answers {
+                        self.hub.handle(now, Input::Stored(answer), &mut self.outputs);
+                    }
+                }
+                Mail::Drain => self.begin_drain(),
+            }
+            self.perform(now);
+        }
+    }
+
+    fn hear_peers(&mut self, now: Moment) {
+        for worker in 0..self.queues.workers() {
+            let Some(room) = self.queues.room(worker) else { continue };
+            self.hub.handle_room(now, worker, room, &mut self.outputs);
+            // What is put in meanwhile waits for the next turn.
+            for _ in 0..self.queues.waiting(worker) {
+                let Some(message) = self.queues.pop(worker) else { break };
+                self.hub.handle(now, Input::Peer { from: worker, message }, &mut self.outputs);
+            }
+            self.perform(now);
+        }
+    }
+
+    fn read_ready(&mut self, now: Moment) {
+        // Sockets that still have something are appended and wait for the next turn.
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { continue };
+            connection.flags.queued = false;
+            self.read(now, key);
+        }
+    }
+
+    /// Reads one socket, as far as its budget goes.
+    fn read(&mut self, now: Moment, key: usize) {
+        if let Some(Entry::Socket(connection)) = self.entries.get_mut(key)
+            && let Some(mut spill) = connection.spill.take()
+        {
+            self.feed(now, key, &mut spill);
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut more = false;
+        for _ in 0..READS_PER_TURN {
+            let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { break };
+            more = false;
+            if connection.flags.held || connection.flags.choked || self.phase.is_settling() {
+                break;
+            }
+            match connection.stream.read(&mut buffer) {
+                Ok(0) => {
+                    // What was still to be said may yet arrive.
+                    self.flush(now, key);
+                    self.drop_connection(now, key);
+                    break;
+                }
+                Ok(count) => {
+                    connection.heard_at = seconds(now);
+                    // A short read has emptied the socket, unless its end is still to be read.
+                    more = count == buffer.len() || connection.flags.read_closed;
+                    self.feed(now, key, &mut buffer[..count]);
+                    if !more {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => more = true,
+                Err(error) => {
+                    tracing::debug!(%error, "a connection broke");
+                    self.drop_connection(now, key);
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+        if more {
+            self.queue(key);
+        }
+        self.mark_dirty(key);
+    }
+
+    /// Handles what was read from one connection.
+    pub(crate) fn feed(&mut self, now: Moment, key: usize, bytes: &mut [u8]) {
+        let mut input = bytes;
+        loop {
+            let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+            connection.flags.held = connection.has_session() && !self.hub.accepts(connection.id(key));
+            connection.flags.choked = connection.outbox_bytes() > self.limits.outbox_bytes / 2;
+            if connection.flags.held || connection.flags.choked {
+                connection.hold(input);
+                return;
+            }
+            match connection.wire.receive(&mut input) {
+                Ok(Some(Incoming::Message { kind, payload })) => self.message(now, key, kind, payload),
+                Ok(Some(Incoming::Ping(_))) => self.pong(key),
+                Ok(Some(Incoming::Pong(_))) => {}
+                Ok(Some(Incoming::Close(frame))) => {
+                    tracing::debug!(code = %frame.code, "a client closes");
+                    self.end_session(now, key);
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%error, code = %error.close_code(), "a client broke the protocol");
+                    self.end_session(now, key);
+                    self.set_drop_deadline(now, key);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers a ping at its place among the replies, while the other side reads. While it does not, only
+    /// the newest ping is remembered, and answered when the socket takes bytes again.
+    fn pong(&mut self, key: usize) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if !connection.flags.write_blocked {
+            let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
+            outbox.append(|buffer| connection.wire.poll_transmit(unmasked, buffer));
+        }
+    }
+
+    fn message(&mut self, now: Moment, key: usize, kind: MessageKind, payload: Payload<'_>) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        let session = connection.id(key);
+        let command = match (&connection.protocol, kind) {
+            (Protocol::Echo, _) => {
+                connection.send(kind, &payload, &mut self.outboxes);
+                return;
+            }
+            (Protocol::Plain(channel), MessageKind::Text) => {
+                Ok(plain::decode(channel, Form::Text, payload.into_bytes()))
+            }
+            (Protocol::Plain(channel), MessageKind::Binary) => {
+                Ok(plain::decode(channel, Form::Binary, payload.into_bytes()))
+            }
+            (Protocol::Json, MessageKind::Binary) => {
+                self.close(now, key, close::BAD_FRAME);
+                return;
+            }
+            (Protocol::Json, MessageKind::Text) => {
+                let text = std::str::from_utf8(&payload).expect("the wire has checked that text is UTF-8");
+                json::decode(text)
+            }
+        };
+        match command {
+            Ok(command) => {
+                if let Action::Connect(connect) = &command.action {
+                    connection.flags.heartbeat = connect.heartbeat;
+                }
+                self.hub.handle(now, Input::Command { session, command }, &mut self.outputs);
+            }
+            Err(fault) => self.outputs.push(Output::Reply { session, reply: Reply::Fault(fault) }),
+        }
+        self.perform(now);
+    }
+
+    fn pass_time(&mut self, now: Moment) {
+        let second = seconds(now);
+        for (session, due_at) in self.deadlines.due(second) {
+            self.check(now, session, due_at);
+        }
+        if second >= self.ticked_at + HUB_TICK {
+            self.ticked_at = second;
+            self.hub.handle(now, Input::Tick, &mut self.outputs);
+        }
+        self.perform(now);
+    }
+
+    fn flush_dirty(&mut self, now: Moment) {
+        while let Some(key) = self.dirty.pop() {
+            self.flush(now, key);
+        }
+    }
+
+    pub(crate) fn flush(&mut self, now: Moment, key: usize) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        connection.flags.dirty = false;
+        if connection.wire.wants_transmit() {
+            let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
+            outbox.append(|buffer| connection.wire.poll_transmit(unmasked, buffer));
+        }
+        if connection.flags.write_blocked {
+            return;
+        }
+        let Some(mut outbox) = connection.outbox.take() else {
+            self.finish(now, key);
+            return;
+        };
+        match outbox.flush(&mut connection.stream) {
+            Ok(Flushed::All) => {
+                self.outboxes.give_back(outbox);
+                let unchoked = std::mem::take(&mut connection.flags.choked);
+                self.finish(now, key);
+                if unchoked {
+                    self.queue(key);
+                }
+            }
+            Ok(Flushed::Blocked) => {
+                connection.outbox = Some(outbox);
+                connection.flags.write_blocked = true;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a connection broke");
+                self.drop_connection(now, key);
+            }
+        }
+    }
+
+    pub(crate) fn queue(&mut self, key: usize) {
+        if let Some(Entry::Socket(connection)) = self.entries.get_mut(key)
+            && !std::mem::replace(&mut connection.flags.queued, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, key: usize) {
+        if let Some(Entry::Socket(connection)) = self.entries.get_mut(key)
+            && !std::mem::replace(&mut connection.flags.dirty, true)
+        {
+            self.dirty.push(key);
+        }
+    }
+}
+
+impl Phase {
+    fn is_settling(self) -> bool {
+        matches!(self, Self::Settling(_))
+    }
+}
+
+/// The whole second of uptime, in which the wheel counts.
+pub(crate) fn seconds(now: Moment) -> u32 {
+    u32::try_from(now.uptime.as_secs()).unwrap_or(u32::MAX)
+}

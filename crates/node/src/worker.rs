@@ -1,0 +1,271 @@
+//! One worker: a thread with its own runtime, its connections, its hub. This file is its life; what it does
+//! in one turn is in `turn`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use mio::{Events, Poll};
+use slab::Slab;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, oneshot, watch};
+use trunkline_backend::{Request, Store};
+use trunkline_hub::{Hub, Output};
+use trunkline_model::{Limits, Namespaces, Reply};
+use trunkline_ws_proto as wire;
+
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::deadlines::Deadlines;
+use crate::door::Door;
+use crate::inbox::{Handle, Mail};
+use crate::node::HttpServer;
+use crate::outbox::Outboxes;
+use crate::queues::Queues;
+
+/// How much one read may bring, shared by all connections of the worker.
+const READ_BUFFER: usize = 64 << 10;
+/// How many readiness events are taken at a time.
+const EVENTS: usize = 1_024;
+
+/// Everything that a worker is given to begin with.
+pub(crate) struct Equipment {
+    pub(crate) me: u16,
+    pub(crate) handle: Handle,
+    pub(crate) inbox: Receiver<Mail>,
+    pub(crate) queues: Queues,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) namespaces: Arc<Namespaces>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) door: Arc<dyn Door>,
+    pub(crate) http: Arc<dyn HttpServer>,
+    pub(crate) connections: Arc<AtomicUsize>,
+}
+
+/// One worker.
+pub(crate) struct Worker {
+    pub(crate) clock: Clock,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) hub: Hub,
+    pub(crate) queues: Queues,
+    pub(crate) inbox: Receiver<Mail>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) door: Arc<dyn Door>,
+    pub(crate) poll: AsyncFd<Poll>,
+    pub(crate) entries: Slab<Entry>,
+    pub(crate) generation: u32,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) outboxes: Outboxes,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) to_store: Vec<Request>,
+    pub(crate) ready: VecDeque<usize>,
+    pub(crate) dirty: Vec<usize>,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) wire_limits: WireLimits,
+    pub(crate) phase: Phase,
+    pub(crate) ticked_at: u32,
+    events: Events,
+    handle: Handle,
+    wake: Arc<Notify>,
+    http: Arc<dyn HttpServer>,
+    http_open: Rc<()>,
+    drain: watch::Sender<bool>,
+    pub(crate) connections: Arc<AtomicUsize>,
+}
+
+/// What sits at a session's index.
+pub(crate) enum Entry {
+    /// A WebSocket connection.
+    Socket(Connection),
+    /// One command from HTTP, and who waits for its reply.
+    Call {
+        /// Which user of the slot.
+        generation: u32,
+        /// Who waits.
+        reply: oneshot::Sender<Reply>,
+    },
+}
+
+/// What each protocol lets in.
+pub(crate) struct WireLimits {
+    pub(crate) session: Arc<wire::Limits>,
+    pub(crate) echo: Arc<wire::Limits>,
+}
+
+/// How far the worker's life has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// As usual.
+    Running,
+    /// Nothing more is read; what was read is being answered. Over at this uptime at the latest.
+    Settling(Duration),
+    /// Everyone was sent a close frame. Over at this uptime at the latest.
+    Closing(Duration),
+}
+
+impl Worker {
+    pub(crate) fn new(equipment: Equipment) -> io::Result<Self> {
+        let Equipment { me, handle, inbox, queues, limits, namespaces, store, door, http, connections } =
+            equipment;
+        let workers = queues.workers();
+        let wire_limits = WireLimits {
+            session: Arc::new(wire_limits(limits.frame_size_max)),
+            echo: Arc::new(wire_limits(limits.echo_size_max)),
+        };
+        Ok(Self {
+            clock: Clock::start(),
+            hub: Hub::new(me, workers, Arc::clone(&limits), namespaces),
+            limits,
+            queues,
+            inbox,
+            store,
+            door,
+            poll: nested_poll()?,
+            entries: Slab::new(),
+            generation: 0,
+            deadlines: Deadlines::new(),
+            outboxes: Outboxes::default(),
+            outputs: Vec::new(),
+            to_store: Vec::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            buffer: vec![0; READ_BUFFER],
+            scratch: Vec::new(),
+            wire_limits,
+            phase: Phase::Running,
+            ticked_at: 0,
+            events: Events::with_capacity(EVENTS),
+            wake: Arc::clone(&handle.wake),
+            handle,
+            http,
+            http_open: Rc::new(()),
+            drain: watch::Sender::new(false),
+            connections,
+        })
+    }
+
+    /// Lives until it has been told to end and everything is said, or something in the system breaks.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if self.ready.is_empty() {
+                let wake = Arc::clone(&self.wake);
+                tokio::select! {
+                    readiness = self.poll.readable_mut() => {
+                        // Cleared first: what becomes ready while the events are taken wakes again.
+                        readiness?.clear_ready();
+                    }
+                    () = wake.notified() => {}
+                    _ = tick.tick() => {}
+                }
+            } else {
+                // HTTP, timers and other tasks of this runtime get their turn too.
+                tokio::task::yield_now().await;
+            }
+            self.take_events()?;
+            self.turn();
+            if self.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets an accepted connection speak HTTP on this worker, until it ends or is upgraded.
+    pub(crate) fn serve_http(&mut self, stream: std::net::TcpStream) {
+        let stream = match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "an accepted connection could not be taken");
+                return;
+            }
+        };
+        let counted = Counted::new(&self.connections);
+        let open = Rc::clone(&self.http_open);
+        let served = self.http.serve(stream, self.handle.clone(), self.drain.subscribe());
+        tokio::task::spawn_local(async move {
+            served.await;
+            drop((counted, open));
+        });
+    }
+
+    /// Stops reading; HTTP connections end after the request they are at.
+    pub(crate) fn begin_drain(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Settling(self.clock.now().uptime + self.limits.shutdown_timeout);
+            self.drain.send_replace(true);
+        }
+    }
+
+    fn take_events(&mut self) -> io::Result<()> {
+        loop {
+            match self.poll.get_mut().poll(&mut self.events, Some(Duration::ZERO)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            let mut count = 0;
+            for event in &self.events {
+                count += 1;
+                let key = event.token().0;
+                let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { continue };
+                connection.flags.read_closed |= event.is_read_closed() || event.is_error();
+                let reads = event.is_readable() || event.is_read_closed() || event.is_error();
+                if reads && !connection.flags.queued {
+                    connection.flags.queued = true;
+                    self.ready.push_back(key);
+                }
+                if event.is_writable() && connection.flags.write_blocked {
+                    connection.flags.write_blocked = false;
+                    if !connection.flags.dirty {
+                        connection.flags.dirty = true;
+                        self.dirty.push(key);
+                    }
+                }
+            }
+            if count < EVENTS {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let Phase::Closing(until) = self.phase else { return false };
+        let silent = self.entries.is_empty() && Rc::strong_count(&self.http_open) == 1;
+        silent || self.clock.now().uptime >= until
+    }
+}
+
+/// A poll within the runtime's own: the runtime sleeps once for everything.
+fn nested_poll() -> io::Result<AsyncFd<Poll>> {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe and asks that the descriptor stays the same and open; a Poll's does"
+    )]
+    AsyncFd::new(Poll::new()?)
+}
+
+fn wire_limits(size_max: usize) -> wire::Limits {
+    wire::Limits { message_size_max: size_max, frame_size_max: size_max, ..wire::Limits::default() }
+}
+
+/// One connection in the node's count, for as long as it lives.
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
