@@ -22,7 +22,7 @@ use expectations::{Expectations, Summary};
 pub enum Role {
     /// `trunkline dev`, at `/echo`.
     Server,
-    /// The example `autobahn_client` of `trunkline-ws`.
+    /// The example `exact_echo_client` of `trunkline-ws`.
     Client,
 }
 
@@ -43,7 +43,7 @@ impl Role {
     fn program(self, programs: &Path) -> PathBuf {
         programs.join(match self {
             Self::Server => "trunkline",
-            Self::Client => "examples/autobahn_client",
+            Self::Client => "examples/exact_echo_client",
         })
     }
 }
@@ -105,7 +105,7 @@ pub fn judge(workshop: &Workshop, role: Role, programs: &Path, cases: &[&str], l
         }
         Role::Client => {
             tool.arg("--out").arg(&reports).args(cases.iter().flat_map(|case| ["--cases", case]));
-            tool.arg(role.program(programs)).args(["{url}", "{cases}", "{agent}"]);
+            tool.arg(role.program(programs)).arg("{url}");
             workshop.runner.run(tool, log)?;
         }
     }
