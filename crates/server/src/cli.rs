@@ -1,0 +1,126 @@
+//! The command line: verbs, flags, exit codes. What they do is elsewhere.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A real-time server: channels with history that clients can resume, in one binary.
+#[derive(Parser, Debug)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done · 1 refused or failed · 2 wrong usage or configuration · 3 no connection"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Run a server for development: open to everyone on this machine, and to nobody else.
+    Dev(DevOptions),
+    /// Publish one message to a channel.
+    Pub(PubOptions),
+    /// Print the messages of channels as they come.
+    Sub(SubOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DevOptions {
+    /// Where to listen: a loopback address and a port (0 picks a free one).
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", env = "TRUNKLINE_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// The directory of the database; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
+    pub(crate) data: PathBuf,
+    /// A TOML file with namespaces; see docs/reference/configuration.md.
+    #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Worker threads; one per core if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RemoteOptions {
+    /// The server: its HTTP or WebSocket URL.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "TRUNKLINE_SERVER")]
+    pub(crate) server: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PubOptions {
+    /// The channel, like chat:lobby.
+    pub(crate) channel: String,
+    /// The message: any JSON; `-` reads it from standard input.
+    pub(crate) data: String,
+    /// Send DATA as text that is not JSON.
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// An idempotency key: a second publish with it stores nothing.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) remote: RemoteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SubOptions {
+    /// The channels, like chat:lobby.
+    #[arg(required = true)]
+    pub(crate) channels: Vec<String>,
+    /// Begin with so many messages of the past.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<u32>,
+    /// End after so many messages.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// How messages are printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) remote: RemoteOptions,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs: one JSON object per line.
+    Json,
+}
+
+/// An error that has an exit code of its own; any other exits with 1.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command was wrong, or the configuration is.
+    Usage(String),
+    /// The server cannot be reached.
+    Connection(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(message) | Self::Connection(message)) = self;
+        f.write_str(message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code that goes with `error`.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref() {
+        Some(Failure::Usage(_)) => ExitCode::from(2),
+        Some(Failure::Connection(_)) => ExitCode::from(3),
+        None => ExitCode::from(1),
+    }
+}

@@ -1,0 +1,151 @@
+//! `trunkline dev`: a server for development, open to everyone on this machine and to nobody else.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use trunkline_model::{ChannelName, Limits, Namespaces};
+use trunkline_node::{Inboxes, Node, NodeConfig};
+use trunkline_store_sqlite::{Options, SqliteStore};
+
+use crate::cli::{DevOptions, Failure};
+use crate::door::{GuestDoor, KEY_SIZE};
+use crate::http::Http;
+use crate::{config, files};
+
+/// How often it is looked whether a worker has died.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// A frame may be so many times larger than a message before it is more than an error.
+const FRAME_PER_MESSAGE: usize = 4;
+
+/// Runs until Ctrl-C or SIGTERM.
+pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
+    start_logging();
+    let mut namespaces = config::dev_namespaces();
+    if let Some(path) = &options.config {
+        config::read_over(&mut namespaces, path)?;
+    }
+    let listener = listen(options.listen)?;
+    let address = listener.local_addr()?;
+    let node = start(options, namespaces, listener)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before it is announced: whoever reads that it is ready may end it at once.
+    let entered = runtime.enter();
+    let (interrupted, terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    drop(entered);
+    announce(address, &options.data)?;
+    runtime.block_on(wait_for_end(&node, interrupted, terminated));
+    node.stop();
+    // A second signal does not wait for anybody.
+    let hurry = std::thread::spawn(move || runtime.block_on(hurry()));
+    let ended = node.join().context("a worker has failed");
+    drop(hurry);
+    ended
+}
+
+fn start(options: &DevOptions, namespaces: Namespaces, listener: TcpListener) -> anyhow::Result<Node> {
+    let room = ChannelName::parse("room:x").expect("a valid name");
+    let rooms = namespaces.of(&room).is_some();
+    let limits = limits(&namespaces);
+    let workers = options.workers.unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        u16::try_from(cores.min(256)).unwrap_or(1)
+    });
+    let inboxes = Inboxes::new(workers);
+    let store = SqliteStore::open(&options.data, inboxes.sink(), Options::default())?;
+    let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
+    let config = NodeConfig {
+        http: Arc::new(Http::new(&limits, rooms)),
+        limits: Arc::new(limits),
+        namespaces: Arc::new(namespaces),
+        store: Arc::new(store),
+        door: Arc::new(GuestDoor::new(&key)),
+        listener,
+    };
+    Node::start(config, inboxes).context("the workers could not be started")
+}
+
+fn limits(namespaces: &Namespaces) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        connections: defaults.connections.min(files::raise_limit()),
+        frame_size_max: defaults.frame_size_max.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
+        ..defaults
+    }
+}
+
+fn new_key() -> Vec<u8> {
+    let mut key = vec![0; KEY_SIZE];
+    getrandom::fill(&mut key).expect("the system has randomness once it is up");
+    key
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        let message = format!(
+            "`trunkline dev` lets anyone do anything, so it listens on loopback only, not on {}; \
+             use --listen 127.0.0.1:{}",
+            address.ip(),
+            address.port()
+        );
+        return Err(Failure::Usage(message).into());
+    }
+    TcpListener::bind(address).map_err(|error| {
+        let message = match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "another program listens on {address}; stop it, or choose another port with --listen {}:0",
+                address.ip()
+            ),
+            _ => format!("cannot listen on {address}: {error}"),
+        };
+        anyhow::anyhow!(message)
+    })
+}
+
+fn announce(address: SocketAddr, data: &Path) -> io::Result<()> {
+    let database = data.join("trunkline.db");
+    let mut out = io::stdout().lock();
+    writeln!(out, "  Pages      http://{address}/")?;
+    writeln!(out, "  Demos      http://{address}/demo/")?;
+    writeln!(out, "  WebSocket  ws://{address}/ws            trunkline.v1")?;
+    writeln!(out, "  Plain      ws://{address}/echo   ws://{address}/room/lobby")?;
+    writeln!(out, "  Data       {}", database.display())?;
+    let server = if address.port() == 8000 { String::new() } else { format!(" --server http://{address}") };
+    writeln!(
+        out,
+        "  try:  trunkline sub chat:lobby{server}       trunkline pub chat:lobby '{{\"text\":\"Hi\"}}'{server}"
+    )?;
+    writeln!(out, "ready http://{address}")?;
+    out.flush()
+}
+
+async fn wait_for_end(node: &Node, mut interrupted: Signal, mut terminated: Signal) {
+    let mut watch = tokio::time::interval(WATCH_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = interrupted.recv() => return,
+            _ = terminated.recv() => return,
+            _ = watch.tick() => {
+                if node.has_ended() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn hurry() {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
+    }
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TRUNKLINE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}

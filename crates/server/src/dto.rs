@@ -1,0 +1,111 @@
+//! The shapes of configuration and of HTTP queries, as serde reads them. Checked and turned into nouns by
+//! `config` and `api`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The configuration file.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfigFile {
+    /// The namespaces by name.
+    #[serde(default)]
+    pub(crate) namespace: BTreeMap<String, NamespaceTable>,
+}
+
+/// `[namespace.NAME]`: the table that later versions extend.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamespaceTable {
+    /// What its channels keep.
+    pub(crate) kind: KindWord,
+    /// When a publish is answered.
+    pub(crate) acknowledge: Option<AcknowledgeWord>,
+    /// How much is replayed to a client that comes back.
+    pub(crate) recover: Option<RecoverTable>,
+    /// How long idempotency keys are remembered.
+    pub(crate) keys: Option<String>,
+    /// Caps of its channels.
+    pub(crate) limits: Option<LimitsTable>,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KindWord {
+    Log,
+    Signal,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AcknowledgeWord {
+    Disk,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecoverTable {
+    pub(crate) entries: Option<u32>,
+    pub(crate) bytes: Option<String>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsTable {
+    /// The largest payload of one publication.
+    pub(crate) message: Option<String>,
+}
+
+/// The query of `GET …/messages`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MessagesQuery {
+    pub(crate) before: Option<u64>,
+    pub(crate) after: Option<u64>,
+    pub(crate) limit: Option<u32>,
+    /// `epoch:offset`.
+    pub(crate) at: Option<String>,
+}
+
+/// One message from a server, as the command line prints it.
+#[derive(Deserialize, Debug)]
+pub(crate) struct ServerMessage {
+    pub(crate) r#type: String,
+    pub(crate) channel: Option<String>,
+    pub(crate) offset: Option<u64>,
+    pub(crate) from: Option<String>,
+    pub(crate) code: Option<serde_json::Value>,
+    pub(crate) message: Option<String>,
+    pub(crate) data: Option<Box<serde_json::value::RawValue>>,
+    pub(crate) text: Option<String>,
+    pub(crate) binary: Option<String>,
+    #[serde(default)]
+    pub(crate) items: Vec<ServerMessageItem>,
+}
+
+/// One item of a page.
+#[derive(Deserialize, Debug)]
+pub(crate) struct ServerMessageItem {
+    pub(crate) offset: Option<u64>,
+    pub(crate) from: Option<String>,
+    pub(crate) data: Option<Box<serde_json::value::RawValue>>,
+    pub(crate) text: Option<String>,
+    pub(crate) binary: Option<String>,
+}
+
+/// A server's answer to an HTTP publish.
+#[derive(Deserialize, Debug)]
+pub(crate) struct PublishAnswer {
+    pub(crate) channel: String,
+    pub(crate) offset: Option<u64>,
+    #[serde(default)]
+    pub(crate) dup: bool,
+}
+
+/// A server's answer to an HTTP request that it refused.
+#[derive(Deserialize, Debug)]
+pub(crate) struct ProblemAnswer {
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}

@@ -1,0 +1,122 @@
+//! HTTP on the one port: which path goes where, and how one connection is served.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+use trunkline_model::{ErrorCode, Fault, Limits};
+use trunkline_node::{Handle, HttpServer};
+use trunkline_ws_proto::handshake::OriginPolicy;
+
+use crate::problem::Problem;
+use crate::upgrade::Rooms;
+use crate::{api, ui, upgrade};
+
+/// The largest head of a request, in bytes, and its most headers. Above them 431.
+const HEAD_SIZE_MAX: usize = 16 << 10;
+const HEADERS_MAX: usize = 100;
+/// How long a request may take from the end of its head to its answer. Then 504.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Speaks HTTP/1.1 on every accepted connection.
+pub(crate) struct Http {
+    router: Router,
+    head_timeout: Duration,
+}
+
+impl Http {
+    /// The endpoints. `rooms` says whether the namespace `room` exists.
+    pub(crate) fn new(limits: &Limits, rooms: bool) -> Self {
+        let router = Router::new()
+            .route("/ws", any(upgrade::session))
+            .route("/echo", any(upgrade::echo))
+            .route("/room/{name}", any(upgrade::room))
+            .route("/api/v1/channels/{channel}/messages", get(api::messages).post(api::publish))
+            .route("/api", any(api::not_found))
+            .route("/api/", any(api::not_found))
+            .route("/api/{*rest}", any(api::not_found))
+            .route("/health/live", get(alive))
+            .route("/health/ready", get(alive))
+            .fallback(ui::page)
+            .layer(DefaultBodyLimit::max(limits.http_body))
+            .layer(axum::Extension(Rooms(rooms)))
+            .layer(middleware::from_fn(refuse_foreign_writes))
+            .layer(middleware::from_fn(end_in_time));
+        Self { router, head_timeout: limits.handshake_timeout }
+    }
+}
+
+impl HttpServer for Http {
+    fn serve(
+        &self,
+        stream: tokio::net::TcpStream,
+        worker: Handle,
+        mut drain: watch::Receiver<bool>,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        let router = self.router.clone();
+        let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(worker.clone());
+            router.clone().oneshot(request)
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .max_buf_size(HEAD_SIZE_MAX)
+            .max_headers(HEADERS_MAX);
+        let served =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
+        Box::pin(async move {
+            let mut served = pin!(served);
+            let result = tokio::select! {
+                result = served.as_mut() => result,
+                _ = drain.wait_for(|drain| *drain) => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            };
+            if let Err(error) = result {
+                tracing::debug!(%error, "an HTTP connection ended");
+            }
+        })
+    }
+}
+
+/// The server is up; a server that drains takes no new connections, so this is also the word of readiness.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// A body that does not come, or an answer that does not, must not hold a place for ever.
+async fn end_in_time(request: Request, next: Next) -> Response {
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
+        let message = "the request was not answered in time, or its body did not come";
+        Problem::new(Fault::new(ErrorCode::Timeout, message)).into_response()
+    })
+}
+
+/// A page of another origin may read nothing here, but it could make a browser write. Requests that change
+/// something are taken only from the same origin, or from what is not a browser.
+async fn refuse_foreign_writes(request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads || is_same_origin(request.headers()) {
+        return next.run(request).await;
+    }
+    let message = "requests from pages of another origin are refused";
+    Problem::new(Fault::new(ErrorCode::Forbidden, message)).with_status(StatusCode::FORBIDDEN).into_response()
+}
+
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let origin = headers.get(header::ORIGIN).map(axum::http::HeaderValue::as_bytes);
+    let host = headers.get(header::HOST).map_or(&b""[..], axum::http::HeaderValue::as_bytes);
+    OriginPolicy::SameHost.allows(origin, host)
+}

@@ -1,0 +1,44 @@
+//! The binary `trunkline`: a real-time server, and the command line that talks to one.
+//!
+//! Only this crate reads configuration and environment, opens tokens ([`door`]), and speaks HTTP.
+//!
+//! ```text
+//!   cli ──▶ dev ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
+//!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
+//! ```
+
+mod api;
+mod cli;
+mod config;
+mod dev;
+mod door;
+mod dto;
+mod files;
+mod http;
+mod problem;
+mod remote;
+mod ui;
+mod units;
+mod upgrade;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Dev(options) => dev::run(&options),
+        Verb::Pub(options) => remote::publish(&options),
+        Verb::Sub(options) => remote::subscribe(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trunkline: {error:#}");
+            cli::exit_code(&error)
+        }
+    }
+}

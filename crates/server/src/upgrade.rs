@@ -1,0 +1,108 @@
+//! From an HTTP request to a WebSocket: the handshake is answered here, then the bare socket goes to the
+//! worker and hyper lets go of it.
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use trunkline_model::{ChannelName, ErrorCode, Fault};
+use trunkline_node::{Handle, Protocol};
+use trunkline_ws_proto::Rejection;
+use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, Request as Handshake, accept};
+
+use crate::problem::Problem;
+
+/// The name of our protocol among a client's subprotocols.
+const SUBPROTOCOL: &str = "trunkline.v1";
+
+/// `/ws`
+pub(crate) async fn session(Extension(worker): Extension<Handle>, request: Request) -> Response {
+    upgrade(request, worker, Protocol::Json, vec![SUBPROTOCOL.to_owned()])
+}
+
+/// `/echo`
+pub(crate) async fn echo(Extension(worker): Extension<Handle>, request: Request) -> Response {
+    upgrade(request, worker, Protocol::Echo, Vec::new())
+}
+
+/// `/room/{name}`
+pub(crate) async fn room(
+    Path(name): Path<String>,
+    Extension(worker): Extension<Handle>,
+    Extension(rooms): Extension<Rooms>,
+    request: Request,
+) -> Response {
+    if !rooms.0 {
+        let message = "there is no namespace \"room\" in the configuration, so there are no rooms";
+        return Problem::new(Fault::new(ErrorCode::UnknownNamespace, message)).into_response();
+    }
+    match ChannelName::parse(&format!("room:{name}")) {
+        Ok(channel) => upgrade(request, worker, Protocol::Plain(channel), Vec::new()),
+        Err(error) => Problem::bad_request(format!("the room's name: {error}")).into_response(),
+    }
+}
+
+/// Whether the namespace `room` is configured.
+#[derive(Clone, Copy)]
+pub(crate) struct Rooms(pub(crate) bool);
+
+fn upgrade(mut request: Request, worker: Handle, protocol: Protocol, subprotocols: Vec<String>) -> Response {
+    let options = AcceptOptions { subprotocols, ..AcceptOptions::default() };
+    let accepted = match check(&request, &options) {
+        Ok(accepted) => accepted,
+        Err(rejection) => return refusal(&rejection),
+    };
+    let Some(upgrading) = request.extensions_mut().remove::<OnUpgrade>() else {
+        let message = "this connection cannot become a WebSocket; use HTTP/1.1";
+        return Problem::bad_request(message).into_response();
+    };
+    tokio::task::spawn_local(hand_over(upgrading, worker, protocol));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in accepted.headers() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+fn check(request: &Request, options: &AcceptOptions) -> Result<Accepted, Rejection> {
+    let target = request.uri().to_string();
+    let minor = u8::from(request.version() == Version::HTTP_11);
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    accept(&Handshake::new(request.method().as_str(), &target, minor, headers), options)
+}
+
+async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol) {
+    let upgraded = match upgrading.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(%error, "a client left during its handshake");
+            return;
+        }
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("an upgraded connection is not the TCP stream that was accepted");
+        return;
+    };
+    match parts.io.into_inner().into_std() {
+        // A worker that has ended drops the socket; the client comes back.
+        Ok(stream) => drop(worker.attach(stream, parts.read_buf, protocol)),
+        Err(error) => tracing::warn!(%error, "an upgraded socket could not be taken out of the runtime"),
+    }
+}
+
+fn refusal(rejection: &Rejection) -> Response {
+    let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = (status, format!("{rejection}\n")).into_response();
+    for (name, value) in rejection.headers() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
