@@ -105,7 +105,7 @@ pub fn judge(workshop: &Workshop, role: Role, programs: &Path, cases: &[&str], l
         }
         Role::Client => {
             tool.arg("--out").arg(&reports).args(cases.iter().flat_map(|case| ["--cases", case]));
-            tool.arg(role.program(programs)).arg("{url}");
+            tool.arg(role.program(programs)).arg("{case_url}");
             workshop.runner.run(tool, log)?;
         }
     }

@@ -165,9 +165,9 @@ impl Shard {
         }
     }
 
-    /// Whether nothing is under way to or from the store.
+    /// Whether nothing is under way to or from the store, and every worker was told everything.
     pub(crate) fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.read_queue.is_empty()
+        self.waiting.is_empty() && self.read_queue.is_empty() && self.behind.iter().all(Vec::is_empty)
     }
 
     /// There is room again in the queue to `worker`.

@@ -161,12 +161,25 @@ impl Worker {
         }
     }
 
+    /// Whether commands that were read, but could not be taken then, can be taken now.
+    fn has_held_commands(&self) -> bool {
+        self.ready
+            .iter()
+            .any(|key| matches!(self.entries.get(*key), Some(Entry::Socket(c)) if c.spill.is_some()))
+    }
+
     /// When the server is about to end: once everything read is answered, says goodbye to everyone.
     pub(crate) fn advance_drain(&mut self, now: Moment) {
         let Phase::Settling(until) = self.phase else { return };
-        if !self.hub.is_settled() && now.uptime < until {
+        let settled = self.hub.is_settled() && !self.has_held_commands();
+        if settled != std::mem::replace(&mut self.settled, settled) && self.agreement.settled(settled) {
+            self.queues.wake_all();
+        }
+        if !self.agreement.is_reached() && now.uptime < until {
             return;
         }
+        // What others had sent before they were settled is said before goodbye.
+        self.hear_peers(now);
         self.phase = Phase::Closing(until);
         let sockets: Vec<_> =
             self.entries.iter().filter(|(_, entry)| entry.is_socket()).map(|(key, _)| key).collect();

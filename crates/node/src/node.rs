@@ -15,7 +15,7 @@ use trunkline_model::{Limits, Namespaces};
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
 use crate::queues::Queues;
-use crate::worker::{Equipment, Worker};
+use crate::worker::{Agreement, Equipment, Worker};
 
 /// How long accepting rests when the system has no descriptor or memory to give.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -63,6 +63,7 @@ impl Node {
         let Inboxes { handles, receivers } = inboxes;
         let wakes: Vec<_> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
         let connections = Arc::new(AtomicUsize::new(0));
+        let agreement = Arc::new(Agreement::among(handles.len()));
         config.listener.set_nonblocking(true)?;
         let mut accepting = Some(config.listener);
         let mut threads = Vec::new();
@@ -79,6 +80,7 @@ impl Node {
                 door: Arc::clone(&config.door),
                 http: Arc::clone(&config.http),
                 connections: Arc::clone(&connections),
+                agreement: Arc::clone(&agreement),
             };
             let acceptor = accepting.take().map(|listener| Acceptor {
                 listener,

@@ -91,6 +91,11 @@ impl Queues {
         u16::try_from(self.links.len()).expect("worker numbers are u16")
     }
 
+    /// Wakes all other workers.
+    pub(crate) fn wake_all(&self) {
+        self.links.iter().flatten().for_each(|link| link.wake.notify_one());
+    }
+
     /// Wakes every worker that was sent something, or was made room for, since the last call.
     pub(crate) fn wake(&mut self) {
         for link in self.links.iter_mut().flatten() {

@@ -61,7 +61,7 @@ impl Worker {
         }
     }
 
-    fn hear_peers(&mut self, now: Moment) {
+    pub(crate) fn hear_peers(&mut self, now: Moment) {
         for worker in 0..self.queues.workers() {
             let Some(room) = self.queues.room(worker) else { continue };
             self.hub.handle_room(now, worker, room, &mut self.outputs);

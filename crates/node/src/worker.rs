@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub(crate) struct Equipment {
     pub(crate) door: Arc<dyn Door>,
     pub(crate) http: Arc<dyn HttpServer>,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) agreement: Arc<Agreement>,
 }
 
 /// One worker.
@@ -76,6 +77,9 @@ pub(crate) struct Worker {
     http_open: Rc<()>,
     drain: watch::Sender<bool>,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) agreement: Arc<Agreement>,
+    /// Whether this worker counts as settled in the agreement.
+    pub(crate) settled: bool,
 }
 
 /// What sits at a session's index.
@@ -110,8 +114,19 @@ pub(crate) enum Phase {
 
 impl Worker {
     pub(crate) fn new(equipment: Equipment) -> io::Result<Self> {
-        let Equipment { me, handle, inbox, queues, limits, namespaces, store, door, http, connections } =
-            equipment;
+        let Equipment {
+            me,
+            handle,
+            inbox,
+            queues,
+            limits,
+            namespaces,
+            store,
+            door,
+            http,
+            connections,
+            agreement,
+        } = equipment;
         let workers = queues.workers();
         let wire_limits = WireLimits {
             session: Arc::new(wire_limits(limits.frame_size_max)),
@@ -146,6 +161,8 @@ impl Worker {
             http_open: Rc::new(()),
             drain: watch::Sender::new(false),
             connections,
+            agreement,
+            settled: false,
         })
     }
 
@@ -252,6 +269,34 @@ fn nested_poll() -> io::Result<AsyncFd<Poll>> {
 
 fn wire_limits(size_max: usize) -> wire::Limits {
     wire::Limits { message_size_max: size_max, frame_size_max: size_max, ..wire::Limits::default() }
+}
+
+/// When all workers have answered what was read: what one of them still does may be announced by another.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    unsettled: AtomicUsize,
+    reached: AtomicBool,
+}
+
+impl Agreement {
+    pub(crate) fn among(workers: usize) -> Self {
+        Self { unsettled: AtomicUsize::new(workers), reached: AtomicBool::new(false) }
+    }
+
+    /// A worker that has begun to settle is settled now, or no longer. Whether that was the last one.
+    pub(crate) fn settled(&self, settled: bool) -> bool {
+        if !settled {
+            self.unsettled.fetch_add(1, Ordering::AcqRel);
+            return false;
+        }
+        let last = self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1;
+        // For good: the goodbyes that follow unsettle nobody any more.
+        last && !self.reached.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Acquire)
+    }
 }
 
 /// One connection in the node's count, for as long as it lives.

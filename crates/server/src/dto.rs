@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The configuration file.
 #[derive(Deserialize, Debug, Default)]
@@ -77,7 +78,7 @@ pub(crate) struct ServerMessage {
     pub(crate) from: Option<String>,
     pub(crate) code: Option<serde_json::Value>,
     pub(crate) message: Option<String>,
-    pub(crate) data: Option<Box<serde_json::value::RawValue>>,
+    pub(crate) data: Option<Box<RawValue>>,
     pub(crate) text: Option<String>,
     pub(crate) binary: Option<String>,
     #[serde(default)]
@@ -89,7 +90,7 @@ pub(crate) struct ServerMessage {
 pub(crate) struct ServerMessageItem {
     pub(crate) offset: Option<u64>,
     pub(crate) from: Option<String>,
-    pub(crate) data: Option<Box<serde_json::value::RawValue>>,
+    pub(crate) data: Option<Box<RawValue>>,
     pub(crate) text: Option<String>,
     pub(crate) binary: Option<String>,
 }
@@ -108,4 +109,16 @@ pub(crate) struct PublishAnswer {
 pub(crate) struct ProblemAnswer {
     pub(crate) code: String,
     pub(crate) detail: String,
+}
+
+/// The body of an HTTP publish.
+#[derive(Serialize, Debug)]
+pub(crate) struct PublishBody<'a> {
+    /// JSON as it was given, to the letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<&'a str>,
 }

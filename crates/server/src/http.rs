@@ -1,11 +1,13 @@
 //! HTTP on the one port: which path goes where, and how one connection is served.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +53,7 @@ impl Http {
             .layer(DefaultBodyLimit::max(limits.http_body))
             .layer(axum::Extension(Rooms(rooms)))
             .layer(middleware::from_fn(refuse_foreign_writes))
+            .layer(middleware::from_fn(refuse_foreign_hosts))
             .layer(middleware::from_fn(end_in_time));
         Self { router, head_timeout: limits.handshake_timeout }
     }
@@ -104,6 +107,25 @@ async fn end_in_time(request: Request, next: Next) -> Response {
     })
 }
 
+/// A name that an attacker's DNS points at this machine makes a foreign page look like one of ours (DNS
+/// rebinding). `dev` trusts everyone who reaches it, so it answers to loopback names only.
+async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    if host.is_none_or(|host| host.to_str().is_ok_and(is_loopback)) {
+        return next.run(request).await;
+    }
+    let message =
+        "`trunkline dev` answers to localhost, 127.0.0.1 and [::1] only, not to another name in `Host`";
+    Problem::new(Fault::new(ErrorCode::Forbidden, message)).into_response()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// A page of another origin may read nothing here, but it could make a browser write. Requests that change
 /// something are taken only from the same origin, or from what is not a browser.
 async fn refuse_foreign_writes(request: Request, next: Next) -> Response {
@@ -119,4 +141,35 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN).map(axum::http::HeaderValue::as_bytes);
     let host = headers.get(header::HOST).map_or(&b""[..], axum::http::HeaderValue::as_bytes);
     OriginPolicy::SameHost.allows(origin, host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_loopback_names_are_ours() {
+        for ours in [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1",
+            "127.0.0.1:8000",
+            "127.1.2.3:1",
+            "[::1]:8000",
+            "[::1]",
+        ] {
+            assert!(is_loopback(ours), "{ours}");
+        }
+        for foreign in [
+            "evil.example:8000",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "",
+            ":8000",
+            "127.0.0.1.evil.example",
+            "[::2]",
+        ] {
+            assert!(!is_loopback(foreign), "{foreign}");
+        }
+    }
 }

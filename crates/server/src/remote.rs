@@ -14,7 +14,7 @@ use trunkline_model::ChannelName;
 use trunkline_ws::Message;
 
 use crate::cli::{Failure, Format, PubOptions, SubOptions};
-use crate::dto::{ProblemAnswer, PublishAnswer, ServerMessage, ServerMessageItem};
+use crate::dto::{ProblemAnswer, PublishAnswer, PublishBody, ServerMessage, ServerMessageItem};
 
 /// How long a publish waits for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,21 +22,19 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Publishes one message and prints where it stands.
 pub(crate) fn publish(options: &PubOptions) -> anyhow::Result<()> {
     let data = data(&options.data)?;
-    let mut body = json!({});
+    let mut body = PublishBody { data: None, text: None, key: options.key.as_deref() };
     if options.text {
-        body["text"] = data.into();
+        body.text = Some(&data);
     } else {
-        body["data"] = serde_json::from_str(&data).map_err(|error| {
+        body.data = Some(serde_json::from_str(&data).map_err(|error| {
             Failure::Usage(format!("the message is not JSON ({error}); --text sends it as text"))
-        })?;
+        })?);
     }
-    if let Some(key) = &options.key {
-        body["key"] = key.as_str().into();
-    }
+    let body = serde_json::to_string(&body).context("the message could not be written as JSON")?;
     let channel = ChannelName::parse(&options.channel).map_err(|error| Failure::Usage(error.to_string()))?;
     let path = format!("/api/v1/channels/{channel}/messages");
     let posted = runtime()?.block_on(async {
-        tokio::time::timeout(ANSWER_TIMEOUT, post(&options.remote.server, &path, body.to_string())).await
+        tokio::time::timeout(ANSWER_TIMEOUT, post(&options.remote.server, &path, body)).await
     });
     let (status, answer) = posted.map_err(|_| {
         anyhow::anyhow!("no answer in {ANSWER_TIMEOUT:?}; it is unknown whether it was stored")
@@ -180,19 +178,13 @@ async fn post(server: &str, path: &str, body: String) -> anyhow::Result<(StatusC
         .header(hyper::header::HOST, authority.as_str())
         .header(hyper::header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))?;
-    // The request moves only while its connection is driven; the connection ends with the answer.
-    let exchange = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
-    };
-    tokio::select! {
-        answered = exchange => answered,
-        ended = connection => {
-            ended?;
-            Err(anyhow::anyhow!("the server closed the line before it answered"))
-        }
-    }
+    let driven = tokio::spawn(connection);
+    let answer =
+        sender.send_request(request).await.context("the server closed the line before it answered")?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await.context("the answer was cut off")?.to_bytes();
+    driven.abort();
+    Ok((status, body))
 }
 
 fn http_authority(server: &str) -> Result<Authority, Failure> {

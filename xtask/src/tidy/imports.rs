@@ -242,7 +242,11 @@ mod tests {
             ("hub", &[("trunkline-model", Normal), ("bytes", Normal), ("proptest", Dev)], &[]),
             ("hub", &[("tokio", Normal)], &[("crates/hub/Cargo.toml:3", "hub may not import `tokio`")]),
             ("hub", &[("tokio", Build)], &[("crates/hub/Cargo.toml:3", "may not import `tokio`")]),
-            ("hub", &[("trunkline-node", Dev)], &[("crates/hub/Cargo.toml:1", "it may import model")]),
+            (
+                "hub",
+                &[("trunkline-node", Dev)],
+                &[("crates/hub/Cargo.toml:1", "it may import backend, model")],
+            ),
             ("model", &[("trunkline-hub", Normal)], &[("crates/model/Cargo.toml:1", "no crate of ours")]),
             ("node", &[("trunkline-ws", Dev)], &[]),
             (

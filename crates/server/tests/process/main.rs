@@ -1,0 +1,17 @@
+//! The server as its users meet it: a process with a port, a data folder and a command line. Each test starts
+//! its own, on a free port and a folder of its own. What needs no process is tested in the crates below.
+
+mod client;
+mod http;
+mod patience;
+mod raw;
+mod rng;
+mod server;
+
+mod bad_input;
+mod by_hand;
+mod command_line;
+mod fan_out;
+mod kill;
+mod leaks;
+mod shutdown;
