@@ -78,6 +78,10 @@ impl Session {
     pub(crate) fn joining(&mut self, channel: &ChannelName, id: Option<CommandId>) -> u32 {
         self.next_subscription = self.next_subscription.wrapping_add(1);
         let generation = self.next_subscription;
+        if self.subscriptions.is_empty() {
+            // Most sessions follow one channel; a vector's own first step makes room for four.
+            self.subscriptions.reserve_exact(1);
+        }
         self.subscriptions.push(Subscription {
             channel: channel.clone(),
             generation,

@@ -115,12 +115,23 @@ fn announce(address: SocketAddr, data: &Path) -> io::Result<()> {
     writeln!(out, "  Plain      ws://{address}/echo   ws://{address}/room/lobby")?;
     writeln!(out, "  Data       {}", database.display())?;
     let server = if address.port() == 8000 { String::new() } else { format!(" --server http://{address}") };
-    writeln!(
-        out,
-        "  try:  trunkline sub chat:lobby{server}       trunkline pub chat:lobby '{{\"text\":\"Hi\"}}'{server}"
-    )?;
+    let program = own_name();
+    writeln!(out, "  try:  {program} sub chat:lobby{server}")?;
+    writeln!(out, "        {program} pub chat:lobby '{{\"text\":\"Hi\"}}'{server}")?;
     writeln!(out, "ready http://{address}")?;
     out.flush()
+}
+
+/// What to type to start this program again: its name if it was found by that, else where it is.
+fn own_name() -> String {
+    const NAME: &str = "trunkline";
+    let typed = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&typed).components().count() < 2 {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let program = std::env::current_exe().unwrap_or_else(|_| NAME.into());
+    program.strip_prefix(&here).unwrap_or(&program).display().to_string()
 }
 
 async fn wait_for_end(node: &Node, mut interrupted: Signal, mut terminated: Signal) {
