@@ -93,6 +93,16 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Whether the store could not do what was asked.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Appended(_, result) => result.is_err(),
+            Self::Head(_, result) => result.is_err(),
+            Self::Read(_, result) => result.is_err(),
+        }
+    }
+
     /// The ticket of the request it answers.
     #[must_use]
     pub fn ticket(&self) -> Ticket {

@@ -66,6 +66,8 @@ struct Link {
     worker: u16,
     sent: Position,
     reading: bool,
+    /// Whether it stands in the shard's list of those that wait for room.
+    behind: bool,
 }
 
 /// What became of feeding one worker.
@@ -174,10 +176,23 @@ impl Channel {
         self.links.iter().find(|link| link.worker == worker).map_or(applied, |link| link.sent)
     }
 
+    /// Notes that `worker` waits for room in its queue; whether that is news.
+    pub(crate) fn falls_behind(&mut self, worker: u16) -> bool {
+        let link = self.links.iter_mut().find(|link| link.worker == worker);
+        link.is_some_and(|link| !std::mem::replace(&mut link.behind, true))
+    }
+
+    /// The note is taken back.
+    pub(crate) fn no_longer_behind(&mut self, worker: u16) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.worker == worker) {
+            link.behind = false;
+        }
+    }
+
     /// Registers the interest of `worker`, which knows everything up to `sent`.
     pub(crate) fn link(&mut self, worker: u16, sent: Position) {
         if !self.links.iter().any(|link| link.worker == worker) {
-            self.links.push(Link { worker, sent, reading: false });
+            self.links.push(Link { worker, sent, reading: false, behind: false });
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use trunkline_model::{
-    ChannelName, ErrorCode, Fault, HistoryQuery, Limits, Namespace, Namespaces, Publish, Start,
+    ChannelName, Connect, ErrorCode, Fault, HistoryQuery, Limits, Namespace, Namespaces, Publish, Start,
 };
 
 use crate::input::Moment;
@@ -22,6 +22,24 @@ pub(crate) fn namespace_of<'a>(
         );
         Fault::new(ErrorCode::UnknownNamespace, message)
     })
+}
+
+pub(crate) fn check_connect(connect: &Connect, limits: &Limits) -> Result<(), Fault> {
+    let listed = &connect.subscribe;
+    if listed.len() > limits.subscriptions {
+        let message = format!(
+            "`subscribe` names {} channels; a session has at most {}",
+            listed.len(),
+            limits.subscriptions
+        );
+        return Err(Fault::new(ErrorCode::LimitExceeded, message));
+    }
+    let mut names: Vec<_> = listed.iter().map(|subscribe| &subscribe.channel).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Fault::new(ErrorCode::BadRequest, format!("`subscribe` names {} twice", pair[0]))),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn check_start(start: Start, limits: &Limits) -> Result<(), Fault> {

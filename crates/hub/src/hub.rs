@@ -45,6 +45,12 @@ impl Hub {
         self.shard.is_settled() && self.peers.is_settled()
     }
 
+    /// Whether `worker` was not told everything, for want of room in the queue to it.
+    #[must_use]
+    pub fn is_behind(&self, worker: u16) -> bool {
+        self.shard.is_behind(worker)
+    }
+
     /// Says how many messages the queue to `worker` has room for. At least once per turn.
     pub fn handle_room(&mut self, now: Moment, worker: u16, free: usize, out: &mut Vec<Output>) {
         self.peers.set_room(worker, free);
@@ -61,6 +67,7 @@ impl Hub {
             Input::Opened { session, identity } => self.sessions.opened(session, identity),
             Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
             Input::Admitted { session, identity } => self.sessions.admitted(session, identity, &mut cx),
+            Input::Drained { session } => self.sessions.drained(session, &mut cx),
             Input::Closed { session } => self.sessions.closed(session, &mut cx),
             Input::Peer { from, message } => self.hear(now, from, message, out),
             Input::Stored(answer) => self.shard.handle_answer(answer, &mut cx),

@@ -52,6 +52,11 @@ pub enum Input {
         /// Who it is.
         identity: Identity,
     },
+    /// The answer to [`Output::AwaitRoom`](crate::Output::AwaitRoom).
+    Drained {
+        /// The session.
+        session: SessionId,
+    },
     /// The connection has ended, whoever ended it.
     Closed {
         /// The session.

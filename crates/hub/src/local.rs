@@ -62,6 +62,11 @@ impl Locals {
         sessions.get(slot as usize).copied()
     }
 
+    /// Takes everyone off the channel's list.
+    pub(crate) fn take_sessions(&mut self, channel: &ChannelName) -> Arc<Vec<SessionId>> {
+        self.0.get_mut(channel).map(|local| std::mem::take(&mut local.sessions)).unwrap_or_default()
+    }
+
     /// Whether the channel is listed though nobody follows it and nobody is on the way.
     pub(crate) fn is_unused(&self, channel: &ChannelName) -> bool {
         self.0.get(channel).is_some_and(|local| local.sessions.is_empty() && local.joining == 0)

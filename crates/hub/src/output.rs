@@ -47,6 +47,11 @@ pub enum Output {
         /// The secret of an earlier session that it presented.
         presented: Option<Secret>,
     },
+    /// Say, with [`Input::Drained`](crate::Input::Drained), when the session's outbox has room for more answers.
+    AwaitRoom {
+        /// The session; it may have ended meanwhile.
+        session: SessionId,
+    },
     /// The session takes commands again ([`Hub::accepts`](crate::Hub::accepts)).
     Ready {
         /// The session.

@@ -21,6 +21,10 @@ pub(crate) struct Session {
     pub(crate) waiting: VecDeque<Command>,
     /// Whether what waits was given in `connect` and is answered one by one.
     pub(crate) one_by_one: bool,
+    /// Whether the next of them waits for room in the outbox.
+    pub(crate) awaits_room: bool,
+    /// Whether what waits stands in the line for a place in the queue to a worker.
+    pub(crate) blocked: bool,
     /// Whether the caller was told to hold back commands, and is to be told when to go on.
     pub(crate) held_back: bool,
     next_subscription: u32,
@@ -58,6 +62,8 @@ impl Session {
             in_flight: 0,
             waiting: VecDeque::new(),
             one_by_one: false,
+            awaits_room: false,
+            blocked: false,
             held_back: false,
             next_subscription: 0,
         }

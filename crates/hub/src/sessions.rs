@@ -3,6 +3,7 @@
 //! Nothing about a channel is known here but who of this worker follows it and how far they were told; the
 //! rest is asked of the channel's owner.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use trunkline_model::{
     Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe,
 };
 
-use crate::checks::{check_history, check_publish, check_start, namespace_of};
+use crate::answers::RETRY;
+use crate::checks::{check_connect, check_history, check_publish, check_start, namespace_of};
 use crate::input::{Moment, SessionId};
 use crate::local::Locals;
 use crate::output::Output;
@@ -29,9 +31,9 @@ pub(crate) struct Sessions {
     peak: usize,
     locals: Locals,
     /// Sessions whose next command found no room in the queue to this worker.
-    blocked: Vec<Vec<SessionId>>,
-    /// Channels to be left when there is room in the queue to their owner.
-    leaving: Vec<ChannelName>,
+    blocked: Vec<VecDeque<SessionId>>,
+    /// Channels to be left when there is room in the queue to this worker, their owner.
+    leaving: Vec<VecDeque<ChannelName>>,
 }
 
 /// What became of a command.
@@ -50,8 +52,8 @@ impl Sessions {
             count: 0,
             peak: 0,
             locals: Locals::default(),
-            blocked: vec![Vec::new(); usize::from(workers)],
-            leaving: Vec::new(),
+            blocked: vec![VecDeque::new(); usize::from(workers)],
+            leaving: vec![VecDeque::new(); usize::from(workers)],
         }
     }
 
@@ -86,9 +88,16 @@ impl Sessions {
     }
 
     pub(crate) fn command(&mut self, id: SessionId, command: Command, cx: &mut Context<'_>) {
+        let limits = Arc::clone(&self.limits);
         let Some(session) = self.get_mut(id) else { return };
         match &mut session.phase {
             Phase::New => {
+                if let Action::Connect(connect) = &command.action
+                    && let Err(fault) = check_connect(connect, &limits)
+                {
+                    reply_fault(id, fault.answering(command.id), cx);
+                    return;
+                }
                 let presented = match &command.action {
                     Action::Connect(connect) => connect.session.clone(),
                     _ => None,
@@ -165,14 +174,24 @@ impl Sessions {
 
     /// There is room again in the queue to `worker`.
     pub(crate) fn unblock(&mut self, worker: u16, cx: &mut Context<'_>) {
-        if !cx.peers.may_ask(worker) {
-            return;
+        while cx.peers.may_ask(worker) {
+            let Some(id) = self.blocked[usize::from(worker)].pop_front() else { break };
+            if let Some(session) = self.get_mut(id) {
+                session.blocked = false;
+                self.pump(id, cx);
+            }
         }
-        for id in std::mem::take(&mut self.blocked[usize::from(worker)]) {
-            self.pump(id, cx);
-        }
-        for channel in std::mem::take(&mut self.leaving) {
+        while cx.peers.may_ask(worker) {
+            let Some(channel) = self.leaving[usize::from(worker)].pop_front() else { break };
             self.leave_if_unused(&channel, cx);
+        }
+    }
+
+    /// There is room in the outbox for the answer to what comes next of a `connect`.
+    pub(crate) fn drained(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        if let Some(session) = self.get_mut(id) {
+            session.awaits_room = false;
+            self.pump(id, cx);
         }
     }
 
@@ -207,14 +226,16 @@ impl Sessions {
         let in_flight_max = self.limits.commands_in_flight;
         loop {
             let Some(session) = self.get_mut(id) else { return };
-            let busy = session.one_by_one && session.in_flight > 0 || session.in_flight >= in_flight_max;
-            if busy {
+            let turn_of_another = session.one_by_one && session.in_flight > 0;
+            let full = session.in_flight >= in_flight_max;
+            if turn_of_another || full || session.awaits_room || session.blocked {
                 return;
             }
             let Some(command) = session.waiting.pop_front() else { break };
             if let Outcome::NoRoom(worker, command) = self.perform(id, command, cx) {
-                self.blocked[usize::from(worker)].push(id);
+                self.blocked[usize::from(worker)].push_back(id);
                 if let Some(session) = self.get_mut(id) {
+                    session.blocked = true;
                     session.waiting.push_front(command);
                 }
                 return;
@@ -231,7 +252,13 @@ impl Sessions {
     fn answered(&mut self, id: SessionId, cx: &mut Context<'_>) {
         if let Some(session) = self.get_mut(id) {
             session.in_flight = session.in_flight.saturating_sub(1);
-            self.pump(id, cx);
+            if session.one_by_one && !session.waiting.is_empty() && !session.awaits_room {
+                // Each answer may bring a whole replay, so the next is asked for when this one has left.
+                session.awaits_room = true;
+                cx.out.push(Output::AwaitRoom { session: id });
+            } else {
+                self.pump(id, cx);
+            }
         }
     }
 
@@ -387,7 +414,7 @@ impl Sessions {
         }
         let owner = cx.peers.owner_of(channel);
         if !cx.peers.may_ask(owner) {
-            self.leaving.push(channel.clone());
+            self.leaving[usize::from(owner)].push_back(channel.clone());
             return;
         }
         self.locals.drop_unused(channel);
@@ -426,6 +453,21 @@ impl Sessions {
         subscription.is_some_and(|found| found.generation == generation && found.slot.is_none())
     }
 
+    /// Ends all subscriptions of this worker to a channel whose stream is broken, and says so.
+    fn break_off(&mut self, channel: &ChannelName, cx: &mut Context<'_>) {
+        for session in self.locals.take_sessions(channel).iter() {
+            self.get_mut(*session).and_then(|live| live.remove_subscription(channel));
+            let push = Push::Unsubscribed {
+                channel: channel.clone(),
+                code: ErrorCode::Internal,
+                message: "the stream was broken; subscribe again from where you are".to_owned(),
+                retry: Some(RETRY),
+            };
+            cx.out.push(Output::Push { session: *session, push });
+        }
+        self.leave_if_unused(channel, cx);
+    }
+
     fn broadcast(&mut self, publication: Arc<Publication>, cx: &mut Context<'_>) {
         let Some(local) = self.locals.subscribed_mut(&publication.channel) else { return };
         if let Some(position) = publication.position {
@@ -433,6 +475,7 @@ impl Sessions {
             debug_assert_eq!(Some(position.offset), expected, "the owner sends each entry once, in order");
             if Some(position.offset) != expected {
                 tracing::error!(channel = %publication.channel, ?position, ?expected, "not the next entry");
+                self.break_off(&publication.channel, cx);
                 return;
             }
             local.applied = Some(position.offset);

@@ -170,12 +170,19 @@ impl Shard {
         self.waiting.is_empty() && self.read_queue.is_empty() && self.behind.iter().all(Vec::is_empty)
     }
 
+    pub(crate) fn is_behind(&self, worker: u16) -> bool {
+        self.behind.get(usize::from(worker)).is_some_and(|behind| !behind.is_empty())
+    }
+
     /// There is room again in the queue to `worker`.
     pub(crate) fn feed_behind(&mut self, worker: u16, cx: &mut Context<'_>) {
         if self.behind[usize::from(worker)].is_empty() || !cx.peers.may_broadcast(worker) {
             return;
         }
         for name in std::mem::take(&mut self.behind[usize::from(worker)]) {
+            if let Some(channel) = self.channels.get_mut(&name) {
+                channel.no_longer_behind(worker);
+            }
             self.feed(&name, &[worker], cx);
         }
     }
@@ -467,9 +474,8 @@ impl Shard {
             match channel.feed(worker, cx.peers, cx.out) {
                 Fed::All => {}
                 Fed::NoRoom => {
-                    let behind = &mut self.behind[usize::from(worker)];
-                    if !behind.contains(name) {
-                        behind.push(name.clone());
+                    if channel.falls_behind(worker) {
+                        self.behind[usize::from(worker)].push(name.clone());
                     }
                 }
                 Fed::NeedsRead(first) => {

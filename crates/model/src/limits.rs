@@ -33,8 +33,9 @@ pub struct Limits {
     pub history_page_bytes: usize,
     /// Items of a history page when none are asked for (50).
     pub history_page_default: u32,
-    /// Bytes that wait in one connection's outbox (4 MiB). A subscriber that reaches it is closed with
-    /// 4508; it comes back and continues from its position.
+    /// Bytes that wait in one connection's outbox (4 MiB). Above half of it the connection is not read. A
+    /// client that reaches it, though the socket was offered everything first, is closed with 4508; it comes
+    /// back and continues from its position.
     pub outbox_bytes: usize,
     /// Messages that wait in the queue from one worker to another (4,096). Commands that do not fit stay
     /// in their connection; broadcasts that do not fit are read again when there is room.
@@ -50,6 +51,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long the other side may take to answer a close frame (5 s). Then TCP is closed.
     pub close_timeout: Duration,
+    /// How long a client may take no byte of what waits for it (30 s). Then the connection is dropped.
+    pub write_timeout: Duration,
     /// How long the server waits at its end for what is in flight (5 s).
     pub shutdown_timeout: Duration,
     /// The largest body of an HTTP request, in bytes (64 KiB). Above it 413.
@@ -78,6 +81,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(25),
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(5),
             http_body: 64 << 10,
         }

@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) spill: Option<Box<[u8]>>,
     /// When something was last read, in seconds of uptime.
     pub(crate) heard_at: u32,
+    /// Since when the socket takes no bytes, in seconds of uptime; `None` while it does.
+    pub(crate) blocked_at: Option<u32>,
     /// In which second its entry in the wheel is due.
     pub(crate) check_at: u32,
     /// In which second it is dropped, if it is closing.
@@ -49,14 +51,16 @@ pub(crate) struct Flags {
     pub(crate) queued: bool,
     /// It stands in the worker's list of outboxes to flush.
     pub(crate) dirty: bool,
-    /// The socket took no more; it will say when it does.
-    pub(crate) write_blocked: bool,
     /// The session takes no commands, so the socket is not read.
     pub(crate) held: bool,
     /// The outbox is too full for more answers, so the socket is not read.
     pub(crate) choked: bool,
     /// The other side has ended its half; what is left must be read to the end.
     pub(crate) read_closed: bool,
+    /// The hub waits for room in the outbox.
+    pub(crate) awaits_room: bool,
+    /// The first message has come.
+    pub(crate) spoken: bool,
     /// Pings go out as messages.
     pub(crate) heartbeat: bool,
     /// The hub no longer knows its session.
@@ -82,6 +86,7 @@ impl Connection {
             outbox: None,
             spill: None,
             heard_at: now,
+            blocked_at: None,
             check_at: 0,
             drop_at: None,
             flags,

@@ -10,11 +10,12 @@ use trunkline_backend::{Answer, Sink};
 use trunkline_model::{Command, Identity, Reply};
 
 use crate::connection::Protocol;
+use crate::worker::Counted;
 
 /// One letter to a worker.
 pub(crate) enum Mail {
     /// A connection that was accepted for this worker.
-    Accepted(std::net::TcpStream),
+    Accepted(std::net::TcpStream, Counted),
     /// A socket that speaks WebSocket from now on, and the bytes that came with its handshake.
     Attach { stream: std::net::TcpStream, leftover: Bytes, protocol: Protocol },
     /// One command, answered once.

@@ -56,6 +56,10 @@ impl Worker {
             self.feed(now, key, &mut leftover.to_vec());
         }
         self.queue(key);
+        if matches!(self.phase, Phase::Closing(_)) {
+            // Its handshake was answered when the others had been told goodbye already.
+            self.close(now, key, goodbye(&protocol));
+        }
     }
 
     pub(crate) fn call(
@@ -124,22 +128,27 @@ impl Worker {
     pub(crate) fn check(&mut self, now: Moment, session: SessionId, due_at: u32) {
         let key = session.index as usize;
         let ping = u32::try_from(self.limits.ping_interval.as_secs()).unwrap_or(u32::MAX).max(1);
+        let stall = u32::try_from(self.limits.write_timeout.as_secs()).unwrap_or(u32::MAX).max(1);
         let second = seconds(now);
         let Some(connection) = self.socket(session) else { return };
         if connection.check_at != due_at {
             return;
         }
         let silent = second.saturating_sub(connection.heard_at);
+        // One that is not read cannot be heard; whether it still takes bytes tells as much.
+        let is_read = !connection.flags.held && !connection.flags.choked;
         let expired = connection.drop_at.is_some_and(|at| second >= at);
-        if expired || silent >= ping.saturating_mul(2) {
+        let stalled = connection.blocked_at.map(|at| at.saturating_add(stall));
+        if expired || stalled.is_some_and(|at| second >= at) || (is_read && silent >= ping.saturating_mul(2))
+        {
             tracing::debug!(silent, "a connection no longer answers");
             self.drop_connection(now, key);
             return;
         }
-        let next = match connection.drop_at {
-            Some(at) => at,
-            None if silent < ping => connection.heard_at + ping,
-            None => {
+        let next = match (connection.drop_at, stalled) {
+            (Some(at), _) | (None, Some(at)) => at,
+            (None, None) if silent < ping => connection.heard_at + ping,
+            (None, None) => {
                 self.ping(now, session);
                 second + ping
             }
@@ -185,10 +194,7 @@ impl Worker {
             self.entries.iter().filter(|(_, entry)| entry.is_socket()).map(|(key, _)| key).collect();
         for key in sockets {
             let Some(Entry::Socket(connection)) = self.entries.get(key) else { continue };
-            let reason = match connection.protocol {
-                Protocol::Json => close::DRAINING,
-                Protocol::Plain(_) | Protocol::Echo => close::SERVICE_RESTART,
-            };
+            let reason = goodbye(&connection.protocol);
             self.close(now, key, reason);
         }
         self.perform(now);
@@ -212,6 +218,14 @@ impl Worker {
             }
             _ => None,
         }
+    }
+}
+
+/// How a client is told that the server is about to end.
+fn goodbye(protocol: &Protocol) -> CloseReason {
+    match protocol {
+        Protocol::Json => close::DRAINING,
+        Protocol::Plain(_) | Protocol::Echo => close::SERVICE_RESTART,
     }
 }
 

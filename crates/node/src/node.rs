@@ -15,7 +15,7 @@ use trunkline_model::{Limits, Namespaces};
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
 use crate::queues::Queues;
-use crate::worker::{Agreement, Equipment, Worker};
+use crate::worker::{Agreement, Counted, Equipment, Worker};
 
 /// How long accepting rests when the system has no descriptor or memory to give.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -149,10 +149,11 @@ impl Acceptor {
                 refuse(stream);
                 continue;
             }
+            let counted = Counted::new(&self.connections);
             let Ok(stream) = stream.into_std() else { continue };
             // Small messages must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
-            if self.workers[worker].send(Mail::Accepted(stream)).is_err() {
+            if self.workers[worker].send(Mail::Accepted(stream, counted)).is_err() {
                 return Ok(());
             }
         }
@@ -176,11 +177,19 @@ fn live(equipment: Equipment, acceptor: Option<Acceptor>) -> io::Result<()> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let worker = Worker::new(equipment)?;
-        let accepting = acceptor.map(|acceptor| tokio::task::spawn_local(acceptor.run()));
-        let drained = worker.run().await;
-        if let Some(accepting) = accepting {
-            accepting.abort();
+        if let Some(acceptor) = acceptor {
+            let mut drained = worker.drained();
+            tokio::task::spawn_local(async move {
+                tokio::select! {
+                    ended = acceptor.run() => {
+                        if let Err(error) = ended {
+                            tracing::error!(%error, "no more connections are accepted");
+                        }
+                    }
+                    _ = drained.wait_for(|drained| *drained) => {}
+                }
+            });
         }
-        drained
+        worker.run().await
     })
 }

@@ -9,11 +9,16 @@ use trunkline_model::{Publication, Push, Reply};
 use trunkline_ws_proto::MessageKind;
 
 use crate::connection::Protocol;
+use crate::turn::seconds;
 use crate::worker::{Entry, Worker};
 
 impl Worker {
     /// Carries out what the hub wants done, and what comes of that.
     pub(crate) fn perform(&mut self, now: Moment) {
+        if std::mem::replace(&mut self.performing, true) {
+            // What comes of an output is carried out after the outputs before it, to keep the hub's order.
+            return;
+        }
         while !self.outputs.is_empty() {
             let mut outputs = std::mem::take(&mut self.outputs);
             for output in outputs.drain(..) {
@@ -22,9 +27,10 @@ impl Worker {
             if self.outputs.is_empty() {
                 // The buffer is kept for the next time.
                 self.outputs = outputs;
-                return;
+                break;
             }
         }
+        self.performing = false;
     }
 
     fn perform_one(&mut self, now: Moment, output: Output) {
@@ -51,9 +57,11 @@ impl Worker {
             Output::Ready { session } => {
                 if let Some(connection) = self.socket(session) {
                     connection.flags.held = false;
+                    connection.heard_at = seconds(now);
                     self.queue(session.index as usize);
                 }
             }
+            Output::AwaitRoom { session } => self.await_room(now, session),
         }
     }
 
@@ -72,8 +80,7 @@ impl Worker {
                     Protocol::Json => {
                         self.scratch.clear();
                         json::encode_reply(&reply, &mut self.scratch);
-                        connection.send(MessageKind::Text, &self.scratch, &mut self.outboxes);
-                        self.mark_dirty(key);
+                        self.send_text(now, session);
                     }
                     Protocol::Plain(_) => {
                         if let Reply::Fault(fault) = reply {
@@ -101,8 +108,7 @@ impl Worker {
             (Protocol::Json, _) => {
                 self.scratch.clear();
                 json::encode_push(push, &mut self.scratch);
-                connection.send(MessageKind::Text, &self.scratch, &mut self.outboxes);
-                self.mark_dirty(key);
+                self.send_text(now, session);
             }
             (Protocol::Plain(_), Push::Unsubscribed { .. }) => self.close(now, key, close::INTERNAL),
             (Protocol::Plain(_) | Protocol::Echo, _) => {}
@@ -116,15 +122,56 @@ impl Worker {
             return;
         }
         let size = connection.frame(publication).len();
-        if connection.outbox_bytes() + size > self.limits.outbox_bytes {
-            tracing::debug!("a subscriber is too slow");
-            if let Some(outbox) = &mut connection.outbox {
-                outbox.drop_unsent();
-            }
-            self.close(now, key, close::SLOW);
+        if !self.make_room(now, session, size) {
             return;
         }
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
         connection.deliver(publication, &mut self.outboxes);
         self.mark_dirty(key);
+    }
+
+    /// Sends what stands in `scratch`.
+    fn send_text(&mut self, now: Moment, session: SessionId) {
+        let key = session.index as usize;
+        if !self.make_room(now, session, self.scratch.len()) {
+            return;
+        }
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        connection.send(MessageKind::Text, &self.scratch, &mut self.outboxes);
+        self.mark_dirty(key);
+    }
+
+    /// Whether `size` more bytes may wait for this connection. Before it is judged, what waits is written as
+    /// far as the socket takes it: a burst within one turn makes nobody slow. A single frame always may.
+    fn make_room(&mut self, now: Moment, session: SessionId, size: usize) -> bool {
+        let key = session.index as usize;
+        let cap = self.limits.outbox_bytes;
+        let fits = |waiting: usize| waiting == 0 || waiting + size <= cap;
+        let Some(connection) = self.socket(session) else { return false };
+        if fits(connection.outbox_bytes()) {
+            return true;
+        }
+        self.flush(now, key);
+        let Some(connection) = self.socket(session) else { return false };
+        if fits(connection.outbox_bytes()) {
+            return true;
+        }
+        tracing::debug!("a client is too slow");
+        if let Some(outbox) = &mut connection.outbox {
+            outbox.drop_unsent();
+        }
+        self.close(now, key, close::SLOW);
+        false
+    }
+
+    /// Tells the hub when there is room for more answers to this session: now, or when it has read.
+    fn await_room(&mut self, now: Moment, session: SessionId) {
+        let half = self.limits.outbox_bytes / 2;
+        let Some(connection) = self.socket(session) else { return };
+        if connection.outbox_bytes() > half {
+            connection.flags.awaits_room = true;
+        } else {
+            self.hub.handle(now, Input::Drained { session }, &mut self.outputs);
+        }
     }
 }

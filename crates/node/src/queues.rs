@@ -1,6 +1,7 @@
 //! The queues between workers: one bounded FIFO for each ordered pair, woken once per turn.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::Notify;
@@ -17,44 +18,41 @@ struct Link {
     wake: Arc<Notify>,
     /// Whether the other worker has a reason to wake: something was sent to it, or it has room again.
     news: bool,
+    /// We wait for room in the queue to the other worker; it takes the flag down and wakes us.
+    waiting: Arc<AtomicBool>,
+    /// The other worker waits for room in its queue to us.
+    awaited: Arc<AtomicBool>,
 }
-
-/// From which share of a queue on its sender is told that it was emptied: it may wait for room.
-const CROWDED: usize = 8;
 
 impl Queues {
     /// The ends of `wakes.len()` workers; `wakes` are what wakes each of them.
     pub(crate) fn mesh(wakes: &[Arc<Notify>], capacity: usize) -> Vec<Self> {
-        let workers = wakes.len();
-        let mut producers: Vec<Vec<Option<Producer<Peer>>>> = Vec::new();
-        let mut consumers: Vec<Vec<Option<Consumer<Peer>>>> =
-            (0..workers).map(|_| (0..workers).map(|_| None).collect()).collect();
-        for from in 0..workers {
-            let mut row = Vec::new();
-            for (to, receiving) in consumers.iter_mut().enumerate() {
-                if to == from {
-                    row.push(None);
-                    continue;
-                }
-                let (producer, consumer) = RingBuffer::new(capacity);
-                row.push(Some(producer));
-                receiving[from] = Some(consumer);
+        let mut meshed: Vec<Self> =
+            wakes.iter().map(|_| Self { links: wakes.iter().map(|_| None).collect() }).collect();
+        for one in 0..wakes.len() {
+            for other in 0..one {
+                let (to_other, from_one) = RingBuffer::new(capacity);
+                let (to_one, from_other) = RingBuffer::new(capacity);
+                let (waiting, awaited) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+                meshed[one].links[other] = Some(Link {
+                    to: to_other,
+                    from: from_other,
+                    wake: Arc::clone(&wakes[other]),
+                    news: false,
+                    waiting: Arc::clone(&waiting),
+                    awaited: Arc::clone(&awaited),
+                });
+                meshed[other].links[one] = Some(Link {
+                    to: to_one,
+                    from: from_one,
+                    wake: Arc::clone(&wakes[one]),
+                    news: false,
+                    waiting: awaited,
+                    awaited: waiting,
+                });
             }
-            producers.push(row);
         }
-        let ends = producers.into_iter().zip(consumers);
-        ends.map(|(to, from)| Self {
-            links: to
-                .into_iter()
-                .zip(from)
-                .zip(wakes)
-                .map(|((to, from), wake)| {
-                    let (to, from) = to.zip(from)?;
-                    Some(Link { to, from, wake: Arc::clone(wake), news: false })
-                })
-                .collect(),
-        })
-        .collect()
+        meshed
     }
 
     /// How many more messages fit into the queue to `worker`; `None` for the worker itself.
@@ -72,19 +70,25 @@ impl Queues {
         link.to.push(message).is_ok()
     }
 
-    /// How many messages from `worker` wait. The sender is told if they were so many that it may be
-    /// waiting for room.
-    pub(crate) fn waiting(&mut self, worker: u16) -> usize {
-        let Some(link) = self.links.get_mut(usize::from(worker)).and_then(Option::as_mut) else { return 0 };
-        let waiting = link.from.slots();
-        link.news |= waiting > link.from.buffer().capacity() / CROWDED;
-        waiting
+    /// How many messages from `worker` wait.
+    pub(crate) fn waiting(&self, worker: u16) -> usize {
+        self.links.get(usize::from(worker)).and_then(Option::as_ref).map_or(0, |link| link.from.slots())
+    }
+
+    /// Has `worker` wake this one when it has taken something out of the queue to it.
+    pub(crate) fn ask_for_room(&mut self, worker: u16) {
+        if let Some(link) = self.links.get(usize::from(worker)).and_then(Option::as_ref) {
+            link.waiting.store(true, Ordering::SeqCst);
+        }
     }
 
     /// The next message from `worker`.
     pub(crate) fn pop(&mut self, worker: u16) -> Option<Peer> {
         let link = self.links.get_mut(usize::from(worker))?.as_mut()?;
-        link.from.pop().ok()
+        let message = link.from.pop().ok()?;
+        // The room is made before the flag is looked at, as the other side asks before it looks at the room.
+        link.news |= link.awaited.load(Ordering::SeqCst) && link.awaited.swap(false, Ordering::SeqCst);
+        Some(message)
     }
 
     pub(crate) fn workers(&self) -> u16 {

@@ -30,6 +30,7 @@ impl Worker {
         self.read_ready(now);
         self.pass_time(now);
         self.advance_drain(now);
+        self.catch_up_peers(now);
         self.send_off();
         self.flush_dirty(now);
         // A connection that broke while it was flushed may have left something to say.
@@ -47,7 +48,7 @@ impl Worker {
     fn take_mail(&mut self, now: Moment) {
         while let Ok(mail) = self.inbox.try_recv() {
             match mail {
-                Mail::Accepted(stream) => self.serve_http(stream),
+                Mail::Accepted(stream, counted) => self.serve_http(stream, counted),
                 Mail::Attach { stream, leftover, protocol } => self.attach(now, stream, leftover, protocol),
                 Mail::Call { identity, command, reply } => self.call(now, *identity, command, reply),
                 Mail::Stored(answers) => {
@@ -69,7 +70,23 @@ impl Worker {
             for _ in 0..self.queues.waiting(worker) {
                 let Some(message) = self.queues.pop(worker) else { break };
                 self.hub.handle(now, Input::Peer { from: worker, message }, &mut self.outputs);
+                self.perform(now);
             }
+            self.perform(now);
+        }
+    }
+
+    /// Tells workers what their full queues had no room for. Where there still is none, the other worker is
+    /// asked to say when it has made some.
+    fn catch_up_peers(&mut self, now: Moment) {
+        for worker in 0..self.queues.workers() {
+            if !self.hub.is_behind(worker) {
+                continue;
+            }
+            // Asked first: what it takes out meanwhile is seen here, what it takes out later it tells.
+            self.queues.ask_for_room(worker);
+            let Some(room) = self.queues.room(worker) else { continue };
+            self.hub.handle_room(now, worker, room, &mut self.outputs);
             self.perform(now);
         }
     }
@@ -165,7 +182,7 @@ impl Worker {
     /// the newest ping is remembered, and answered when the socket takes bytes again.
     fn pong(&mut self, key: usize) {
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
-        if !connection.flags.write_blocked {
+        if connection.blocked_at.is_none() {
             let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
             outbox.append(|buffer| connection.wire.poll_transmit(unmasked, buffer));
         }
@@ -196,8 +213,9 @@ impl Worker {
         };
         match command {
             Ok(command) => {
+                let first = !std::mem::replace(&mut connection.flags.spoken, true);
                 if let Action::Connect(connect) = &command.action {
-                    connection.flags.heartbeat = connect.heartbeat;
+                    connection.flags.heartbeat |= first && connect.heartbeat;
                 }
                 self.hub.handle(now, Input::Command { session, command }, &mut self.outputs);
             }
@@ -227,12 +245,12 @@ impl Worker {
     pub(crate) fn flush(&mut self, now: Moment, key: usize) {
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
         connection.flags.dirty = false;
+        if connection.blocked_at.is_some() {
+            return;
+        }
         if connection.wire.wants_transmit() {
             let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
             outbox.append(|buffer| connection.wire.poll_transmit(unmasked, buffer));
-        }
-        if connection.flags.write_blocked {
-            return;
         }
         let Some(mut outbox) = connection.outbox.take() else {
             self.finish(now, key);
@@ -241,20 +259,38 @@ impl Worker {
         match outbox.flush(&mut connection.stream) {
             Ok(Flushed::All) => {
                 self.outboxes.give_back(outbox);
-                let unchoked = std::mem::take(&mut connection.flags.choked);
                 self.finish(now, key);
-                if unchoked {
-                    self.queue(key);
-                }
+                self.unchoke(now, key);
             }
             Ok(Flushed::Blocked) => {
                 connection.outbox = Some(outbox);
-                connection.flags.write_blocked = true;
+                connection.blocked_at = Some(seconds(now));
+                self.unchoke(now, key);
             }
             Err(error) => {
                 tracing::debug!(%error, "a connection broke");
                 self.drop_connection(now, key);
             }
+        }
+    }
+
+    /// Reads on, and lets the hub go on, where the outbox has room again.
+    fn unchoke(&mut self, now: Moment, key: usize) {
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.outbox_bytes() > self.limits.outbox_bytes / 2 {
+            return;
+        }
+        let session = connection.id(key);
+        let unchoked = std::mem::take(&mut connection.flags.choked);
+        if std::mem::take(&mut connection.flags.awaits_room) {
+            self.hub.handle(now, Input::Drained { session }, &mut self.outputs);
+            self.perform(now);
+        }
+        if unchoked {
+            if let Some(connection) = self.socket(session) {
+                connection.heard_at = seconds(now);
+            }
+            self.queue(key);
         }
     }
 

@@ -29,6 +29,8 @@ use crate::queues::Queues;
 
 /// How much one read may bring, shared by all connections of the worker.
 const READ_BUFFER: usize = 64 << 10;
+/// How many turns a worker may find something to do at once before other tasks of its runtime get theirs.
+const TURNS_AWAKE: u32 = 8;
 /// How many readiness events are taken at a time.
 const EVENTS: usize = 1_024;
 
@@ -62,6 +64,7 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Deadlines,
     pub(crate) outboxes: Outboxes,
     pub(crate) outputs: Vec<Output>,
+    pub(crate) performing: bool,
     pub(crate) to_store: Vec<Request>,
     pub(crate) ready: VecDeque<usize>,
     pub(crate) dirty: Vec<usize>,
@@ -146,6 +149,7 @@ impl Worker {
             deadlines: Deadlines::new(),
             outboxes: Outboxes::default(),
             outputs: Vec::new(),
+            performing: false,
             to_store: Vec::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -170,20 +174,15 @@ impl Worker {
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut awake = 0;
         loop {
-            if self.ready.is_empty() {
-                let wake = Arc::clone(&self.wake);
-                tokio::select! {
-                    readiness = self.poll.readable_mut() => {
-                        // Cleared first: what becomes ready while the events are taken wakes again.
-                        readiness?.clear_ready();
-                    }
-                    () = wake.notified() => {}
-                    _ = tick.tick() => {}
-                }
+            if self.ready.is_empty() && awake < TURNS_AWAKE {
+                let slept = self.sleep(&mut tick).await?;
+                awake = if slept { 0 } else { awake + 1 };
             } else {
                 // HTTP, timers and other tasks of this runtime get their turn too.
                 tokio::task::yield_now().await;
+                awake = 0;
             }
             self.take_events()?;
             self.turn();
@@ -193,8 +192,32 @@ impl Worker {
         }
     }
 
+    /// Waits for something to do, and says whether there was nothing at first.
+    async fn sleep(&mut self, tick: &mut tokio::time::Interval) -> io::Result<bool> {
+        let wake = Arc::clone(&self.wake);
+        let mut slept = false;
+        let mut something = std::pin::pin!(async {
+            tokio::select! {
+                readiness = self.poll.readable_mut() => {
+                    // Cleared first: what becomes ready while the events are taken wakes again.
+                    readiness?.clear_ready();
+                }
+                () = wake.notified() => {}
+                _ = tick.tick() => {}
+            }
+            io::Result::Ok(())
+        });
+        std::future::poll_fn(|cx| {
+            let polled = something.as_mut().poll(cx);
+            slept |= polled.is_pending();
+            polled
+        })
+        .await?;
+        Ok(slept)
+    }
+
     /// Lets an accepted connection speak HTTP on this worker, until it ends or is upgraded.
-    pub(crate) fn serve_http(&mut self, stream: std::net::TcpStream) {
+    pub(crate) fn serve_http(&mut self, stream: std::net::TcpStream, counted: Counted) {
         let stream = match tokio::net::TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -202,13 +225,19 @@ impl Worker {
                 return;
             }
         };
-        let counted = Counted::new(&self.connections);
-        let open = Rc::clone(&self.http_open);
+        let (open, wake) = (Rc::clone(&self.http_open), Arc::clone(&self.wake));
         let served = self.http.serve(stream, self.handle.clone(), self.drain.subscribe());
         tokio::task::spawn_local(async move {
             served.await;
             drop((counted, open));
+            // The worker may be waiting for the last one.
+            wake.notify_one();
         });
+    }
+
+    /// Turns true when the worker begins to end.
+    pub(crate) fn drained(&self) -> watch::Receiver<bool> {
+        self.drain.subscribe()
     }
 
     /// Stops reading; HTTP connections end after the request they are at.
@@ -237,12 +266,10 @@ impl Worker {
                     connection.flags.queued = true;
                     self.ready.push_back(key);
                 }
-                if event.is_writable() && connection.flags.write_blocked {
-                    connection.flags.write_blocked = false;
-                    if !connection.flags.dirty {
-                        connection.flags.dirty = true;
-                        self.dirty.push(key);
-                    }
+                // The socket took bytes: the other side reads.
+                let takes_bytes = event.is_writable() && connection.blocked_at.take().is_some();
+                if takes_bytes && !std::mem::replace(&mut connection.flags.dirty, true) {
+                    self.dirty.push(key);
                 }
             }
             if count < EVENTS {

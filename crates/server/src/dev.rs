@@ -35,13 +35,14 @@ pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
-    let (interrupted, terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     drop(entered);
     announce(address, &options.data)?;
-    runtime.block_on(wait_for_end(&node, interrupted, terminated));
+    runtime.block_on(wait_for_end(&node, &mut interrupted, &mut terminated));
     node.stop();
     // A second signal does not wait for anybody.
-    let hurry = std::thread::spawn(move || runtime.block_on(hurry()));
+    let hurry = std::thread::spawn(move || runtime.block_on(hurry(interrupted, terminated)));
     let ended = node.join().context("a worker has failed");
     drop(hurry);
     ended
@@ -74,6 +75,7 @@ fn limits(namespaces: &Namespaces) -> Limits {
     Limits {
         connections: defaults.connections.min(files::raise_limit()),
         frame_size_max: defaults.frame_size_max.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
+        http_body: defaults.http_body.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
         ..defaults
     }
 }
@@ -134,7 +136,7 @@ fn own_name() -> String {
     program.strip_prefix(&here).unwrap_or(&program).display().to_string()
 }
 
-async fn wait_for_end(node: &Node, mut interrupted: Signal, mut terminated: Signal) {
+async fn wait_for_end(node: &Node, interrupted: &mut Signal, terminated: &mut Signal) {
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     loop {
         tokio::select! {
@@ -149,10 +151,12 @@ async fn wait_for_end(node: &Node, mut interrupted: Signal, mut terminated: Sign
     }
 }
 
-async fn hurry() {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        std::process::exit(130);
-    }
+async fn hurry(mut interrupted: Signal, mut terminated: Signal) {
+    let code = tokio::select! {
+        _ = interrupted.recv() => 130,
+        _ = terminated.recv() => 143,
+    };
+    std::process::exit(code);
 }
 
 fn start_logging() {

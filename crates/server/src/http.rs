@@ -20,6 +20,7 @@ use trunkline_model::{ErrorCode, Fault, Limits};
 use trunkline_node::{Handle, HttpServer};
 use trunkline_ws_proto::handshake::OriginPolicy;
 
+use crate::patient::Patient;
 use crate::problem::Problem;
 use crate::upgrade::Rooms;
 use crate::{api, ui, upgrade};
@@ -34,6 +35,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Http {
     router: Router,
     head_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Http {
@@ -55,7 +57,7 @@ impl Http {
             .layer(middleware::from_fn(refuse_foreign_writes))
             .layer(middleware::from_fn(refuse_foreign_hosts))
             .layer(middleware::from_fn(end_in_time));
-        Self { router, head_timeout: limits.handshake_timeout }
+        Self { router, head_timeout: limits.handshake_timeout, write_timeout: limits.write_timeout }
     }
 }
 
@@ -76,6 +78,7 @@ impl HttpServer for Http {
             .header_read_timeout(self.head_timeout)
             .max_buf_size(HEAD_SIZE_MAX)
             .max_headers(HEADERS_MAX);
+        let stream = Patient::new(stream, self.write_timeout);
         let served =
             http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
         Box::pin(async move {

@@ -15,6 +15,7 @@ mod door;
 mod dto;
 mod files;
 mod http;
+mod patient;
 mod problem;
 mod remote;
 mod ui;

@@ -71,11 +71,12 @@ async fn follow(socket: &mut trunkline_ws::Socket, options: &SubOptions) -> anyh
     let mut left = options.count.unwrap_or(u64::MAX);
     while left > 0 {
         let received = socket.recv().await.map_err(|error| Failure::Connection(error.to_string()))?;
-        let Some(Message::Text(text)) = received else {
+        let Some(received) = received else {
             let ended = socket.close_frame().map(|frame| format!("{} {}", frame.code, frame.reason));
             let reason = ended.unwrap_or_else(|| "without a reason".to_owned());
             return Err(Failure::Connection(format!("the server closed the line: {reason}")).into());
         };
+        let Message::Text(text) = received else { continue };
         let message: ServerMessage =
             serde_json::from_str(&text).context("the server sent what is no message")?;
         left = left.saturating_sub(print_message(&text, &message, options)?);

@@ -7,12 +7,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use trunkline_model::{ChannelName, ErrorCode, Fault};
 use trunkline_node::{Handle, Protocol};
 use trunkline_ws_proto::Rejection;
 use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, Request as Handshake, accept};
 
+use crate::patient::Patient;
 use crate::problem::Problem;
 
 /// The name of our protocol among a client's subprotocols.
@@ -85,11 +85,11 @@ async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol) {
             return;
         }
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<Patient>>() else {
         tracing::error!("an upgraded connection is not the TCP stream that was accepted");
         return;
     };
-    match parts.io.into_inner().into_std() {
+    match parts.io.into_inner().into_inner().into_std() {
         // A worker that has ended drops the socket; the client comes back.
         Ok(stream) => drop(worker.attach(stream, parts.read_buf, protocol)),
         Err(error) => tracing::warn!(%error, "an upgraded socket could not be taken out of the runtime"),

@@ -62,14 +62,25 @@ impl Reader {
     fn answer(&mut self, questions: Vec<Question>) -> Vec<Answer> {
         let epoch = self.epoch.get();
         match self.snapshot(&questions, epoch) {
-            Ok(answers) => answers,
+            Ok(answers) => {
+                if answers.iter().any(Answer::is_refusal) {
+                    // What one question ran into may be the connection's; the next ones begin with a fresh one.
+                    self.connection = None;
+                }
+                answers
+            }
             Err(error) => {
                 self.connection = None;
-                let why = format!("{}: {error}", self.path.display());
-                tracing::warn!(why, "a read failed");
-                questions.into_iter().map(|question| question.refuse(&why)).collect()
+                let why = self.why(&error);
+                questions.iter().map(|question| question.refuse(&why)).collect()
             }
         }
+    }
+
+    fn why(&self, error: &rusqlite::Error) -> String {
+        let why = format!("{}: {error}", self.path.display());
+        tracing::warn!(why, "a read failed");
+        why
     }
 
     /// Answers all from one snapshot: what was committed before it began is in it.
@@ -78,9 +89,16 @@ impl Reader {
             Some(connection) => connection,
             None => schema::open_reader(&self.path)?,
         };
-        let connection = self.connection.insert(connection);
+        let mut connection = connection;
         let snapshot = connection.transaction()?;
-        questions.iter().map(|question| question.answer(&snapshot, epoch)).collect()
+        // A question about a damaged channel fails alone.
+        let answer = |question: &Question| {
+            question.answer(&snapshot, epoch).unwrap_or_else(|error| question.refuse(&self.why(&error)))
+        };
+        let answers = questions.iter().map(answer).collect();
+        drop(snapshot);
+        self.connection = Some(connection);
+        Ok(answers)
     }
 }
 
@@ -95,11 +113,11 @@ impl Question {
     }
 
     /// The answer that it could not be answered.
-    pub(crate) fn refuse(self, why: &str) -> Answer {
+    pub(crate) fn refuse(&self, why: &str) -> Answer {
         let error = StoreError::NotStored(why.to_owned());
         match self {
-            Self::Head(ticket, ..) => Answer::Head(ticket, Err(error)),
-            Self::Read(ticket, _) => Answer::Read(ticket, Err(error)),
+            Self::Head(ticket, ..) => Answer::Head(*ticket, Err(error)),
+            Self::Read(ticket, _) => Answer::Read(*ticket, Err(error)),
         }
     }
 }

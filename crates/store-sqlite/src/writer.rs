@@ -276,9 +276,15 @@ fn checkpoint_if_long(connection: &Connection, options: &Options) -> rusqlite::R
 
 /// The pages in the write-ahead log, and how many of them are in the database too.
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
-    connection
-        .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
-        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+    connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row([], |row| {
+        // That others were in the way is told in a row like any other.
+        if mode == "TRUNCATE" && row.get::<_, i64>(0)? != 0 {
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            let why = "a read kept the write-ahead log from being emptied".to_owned();
+            return Err(rusqlite::Error::SqliteFailure(busy, Some(why)));
+        }
+        Ok((row.get(1)?, row.get(2)?))
+    })
 }
 
 /// Which file it was that was opened. A file that is moved away or replaced under a running server keeps

@@ -95,3 +95,35 @@ fn welcome_spreads_the_retries_over_the_time_that_all_need() {
     };
     assert_eq!(spread.as_millis(), 1_000, "5 sessions here, 2 workers, 10 per second");
 }
+
+#[test]
+fn the_next_channel_of_connect_waits_for_room_in_the_outbox() {
+    let mut node = Node::usual();
+    node.fill(NEAR, 1);
+    node.fill(FAR, 1);
+    let ann = node.open(0, None);
+    let wanted = [(NEAR, Start::Last(1)), (FAR, Start::Last(1))];
+    node.hold_room = true;
+    node.does(ann, connect(None, &wanted).id(1));
+    let first = node.hears(ann);
+    assert_eq!(first.len(), 2, "the welcome and one answer: {first:?}");
+    assert!(!node.accepts(ann), "the client's own commands wait behind");
+    node.hold_room = false;
+    node.settle();
+    let second = node.hears(ann);
+    assert_eq!(second.len(), 2, "the other answer, and that commands may come again: {second:?}");
+}
+
+#[test]
+fn a_connect_that_names_too_many_channels_or_one_twice_is_refused_whole() {
+    let mut node = Node::usual();
+    let ann = node.open(0, None);
+    let names: Vec<String> = (0..129).map(|number| format!("chat:{number}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), Start::Next)).collect();
+    check(node.asks(ann, connect(None, &many).id(1)), &["[1] error limit_exceeded"]);
+    check(
+        node.asks(ann, connect(None, &[(NEAR, Start::Next), (NEAR, Start::Next)]).id(2)),
+        &["[2] error bad_request"],
+    );
+    check(node.asks(ann, connect(None, &[]).id(3)), &["[3] welcome guest, up to 128 subscriptions"]);
+}

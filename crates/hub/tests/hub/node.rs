@@ -58,6 +58,10 @@ pub(crate) struct Node {
     /// Per worker and slot: how many sat there before.
     generations: Vec<Vec<u32>>,
     admits: Vec<(Who, Option<Secret>)>,
+    /// Sessions whose outbox is to have room again.
+    crowded: Vec<(u16, SessionId)>,
+    /// Outboxes stay full.
+    pub(crate) hold_room: bool,
     /// The fullest that any queue has been.
     pub(crate) fullest: usize,
 }
@@ -81,6 +85,8 @@ impl Node {
             slots: vec![Vec::new(); count],
             generations: vec![Vec::new(); count],
             admits: Vec::new(),
+            crowded: Vec::new(),
+            hold_room: false,
             fullest: 0,
         }
     }
@@ -166,8 +172,14 @@ impl Node {
         heard.drain(..count.min(heard.len())).collect()
     }
 
-    /// Answers the oldest question to the door: a guest, or whoever the secret `s-…` names.
+    /// Says of the session that asked first that its outbox has room; then answers the oldest question to the
+    /// door: a guest, or whoever the secret `s-…` names.
     pub(crate) fn admit(&mut self) -> bool {
+        if !self.crowded.is_empty() && !self.hold_room {
+            let (worker, session) = self.crowded.remove(0);
+            self.handle(worker, Input::Drained { session });
+            return true;
+        }
         if self.admits.is_empty() {
             return false;
         }
@@ -267,7 +279,7 @@ impl Node {
 
     /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
     pub(crate) fn leftovers(&self) -> Vec<&'static str> {
-        const EMPTY: [&str; 10] = [
+        const EMPTY: [&str; 9] = [
             "channels: {}",
             "waiting: {}",
             "appends_in_flight: 0",
@@ -276,11 +288,19 @@ impl Node {
             "unread: []",
             "lagging: []",
             "locals: Locals({})",
-            "leaving: []",
             "local: []",
         ];
         let shown: Vec<_> = self.hubs.iter().map(|hub| format!("{hub:?}")).collect();
-        EMPTY.into_iter().filter(|part| !shown.iter().all(|hub| hub.contains(part))).collect()
+        let mut left: Vec<_> =
+            EMPTY.into_iter().filter(|part| !shown.iter().all(|hub| hub.contains(part))).collect();
+        // One list for each worker.
+        let none = vec![Vec::<()>::new(); self.hubs.len()];
+        for (name, what) in [("blocked", "blocked sessions"), ("leaving", "leaving"), ("behind", "behind")] {
+            if !shown.iter().all(|hub| hub.contains(&format!("{name}: {none:?}"))) {
+                left.push(what);
+            }
+        }
+        left
     }
 
     fn queue(&mut self, from: u16, to: u16) -> &mut VecDeque<Peer> {
@@ -322,6 +342,7 @@ impl Node {
                     let who = self.sits(worker, session).expect("only open sessions are asked about");
                     self.admits.push((who, presented));
                 }
+                Output::AwaitRoom { session } => self.crowded.push((worker, session)),
             }
         }
     }

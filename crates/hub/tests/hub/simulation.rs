@@ -236,7 +236,8 @@ impl World {
         let id = self.clients[index].id();
         self.clients[index].awaits(id);
         let mut subscribe = Vec::new();
-        for channel in self.clients[index].known_channels() {
+        let most = self.limits.subscriptions;
+        for channel in self.clients[index].known_channels().into_iter().take(most) {
             let start = self.start(index, &channel);
             let id = self.clients[index].id();
             self.clients[index].subscribes(id, &channel, start, self.node.store.log(&channel));

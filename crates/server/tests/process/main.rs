@@ -9,6 +9,7 @@ mod rng;
 mod server;
 
 mod bad_input;
+mod bursts;
 mod by_hand;
 mod command_line;
 mod fan_out;
