@@ -61,6 +61,8 @@ pub(crate) struct Flags {
     pub(crate) awaits_room: bool,
     /// The first message has come.
     pub(crate) spoken: bool,
+    /// A ping was sent since it was last heard.
+    pub(crate) pinged: bool,
     /// Pings go out as messages.
     pub(crate) heartbeat: bool,
     /// The hub no longer knows its session.

@@ -137,10 +137,11 @@ impl Worker {
         let silent = second.saturating_sub(connection.heard_at);
         // One that is not read cannot be heard; whether it still takes bytes tells as much.
         let is_read = !connection.flags.held && !connection.flags.choked;
+        // After a pause of the whole process everyone seems silent: only an unanswered ping counts.
+        let silenced = is_read && connection.flags.pinged && silent >= ping.saturating_mul(2);
         let expired = connection.drop_at.is_some_and(|at| second >= at);
         let stalled = connection.blocked_at.map(|at| at.saturating_add(stall));
-        if expired || stalled.is_some_and(|at| second >= at) || (is_read && silent >= ping.saturating_mul(2))
-        {
+        if expired || silenced || stalled.is_some_and(|at| second >= at) {
             tracing::debug!(silent, "a connection no longer answers");
             self.drop_connection(now, key);
             return;
@@ -162,6 +163,7 @@ impl Worker {
     fn ping(&mut self, now: Moment, session: SessionId) {
         let key = session.index as usize;
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        connection.flags.pinged = true;
         if connection.flags.heartbeat {
             self.push(now, session, &Push::Ping);
         } else {

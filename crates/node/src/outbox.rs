@@ -10,6 +10,8 @@ use bytes::{Buf, Bytes};
 const GATHER_MAX: usize = 64;
 /// From this size on an own piece is not appended to any more.
 const PIECE_SIZE: usize = 64 << 10;
+/// Up to this size a shared frame that is not the first is copied.
+const SHARED_SIZE_MIN: usize = 256;
 /// Outboxes kept for reuse by a worker, and the largest buffer that one of them keeps.
 const SPARE_MAX: usize = 256;
 const SPARE_PIECE_MAX: usize = 16 << 10;
@@ -67,8 +69,13 @@ impl Outbox {
         result
     }
 
-    /// Appends a frame that others send too.
+    /// Appends a frame that others send too. A small one behind others is copied: as a piece of its own it
+    /// would cost more memory, and more of a write, than its bytes.
     pub(crate) fn share(&mut self, frame: &Bytes) {
+        if !self.pieces.is_empty() && frame.len() <= SHARED_SIZE_MIN {
+            self.append(|buffer| buffer.extend_from_slice(frame));
+            return;
+        }
         self.bytes += frame.len();
         self.pieces.push_back(Piece::Shared(frame.clone()));
     }
@@ -210,8 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn small_shared_frames_wait_in_one_piece() {
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.share(&Bytes::from_static(b"\x81\x00"));
+        }
+        assert_eq!(outbox.bytes(), 20_000);
+        assert_eq!(outbox.pieces.len(), 2, "the first as it is, the others together");
+    }
+
+    #[test]
     fn what_was_begun_is_kept_when_the_rest_is_dropped() {
-        let mut outbox = filled();
+        let mut outbox = Outbox::default();
+        outbox.append(|buffer| buffer.extend_from_slice(b"own "));
+        outbox.share(&Bytes::from(vec![b'x'; SHARED_SIZE_MIN + 1]));
         let mut pipe = Pipe { taken: Vec::new(), room: 2, writes: 0 };
         assert_eq!(outbox.flush(&mut pipe).expect("the pipe does not break"), Flushed::Blocked);
         outbox.drop_unsent();

@@ -125,6 +125,7 @@ impl Worker {
                 }
                 Ok(count) => {
                     connection.heard_at = seconds(now);
+                    connection.flags.pinged = false;
                     // A short read has emptied the socket, unless its end is still to be read.
                     more = count == buffer.len() || connection.flags.read_closed;
                     self.feed(now, key, &mut buffer[..count]);

@@ -129,7 +129,8 @@ fn page_response(page: &Page, request: &HeaderMap) -> Response {
     );
     let caching = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "private, no-cache".to_owned())];
     let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
+    let is_this = |one: &str| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag;
+    if known.is_some_and(|known| known.split(',').any(|one| is_this(one.trim()))) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }
     let mut json = Vec::new();

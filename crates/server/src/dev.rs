@@ -1,6 +1,6 @@
 //! `trunkline dev`: a server for development, open to everyone on this machine and to nobody else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
 fn start(options: &DevOptions, namespaces: Namespaces, listener: TcpListener) -> anyhow::Result<Node> {
     let room = ChannelName::parse("room:x").expect("a valid name");
     let rooms = namespaces.of(&room).is_some();
-    let limits = limits(&namespaces);
+    let limits = limits(&namespaces)?;
     let workers = options.workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u16::try_from(cores.min(256)).unwrap_or(1)
@@ -70,14 +70,14 @@ fn start(options: &DevOptions, namespaces: Namespaces, listener: TcpListener) ->
     Node::start(config, inboxes).context("the workers could not be started")
 }
 
-fn limits(namespaces: &Namespaces) -> Limits {
+fn limits(namespaces: &Namespaces) -> Result<Limits, Failure> {
     let defaults = Limits::default();
-    Limits {
-        connections: defaults.connections.min(files::raise_limit()),
+    Ok(Limits {
+        connections: defaults.connections.min(files::connections_max()?),
         frame_size_max: defaults.frame_size_max.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
         http_body: defaults.http_body.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
         ..defaults
-    }
+    })
 }
 
 fn new_key() -> Vec<u8> {
@@ -162,5 +162,11 @@ async fn hurry(mut interrupted: Signal, mut terminated: Signal) {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRUNKLINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // A log that cannot be written must end nothing: without this, the subscriber panics where it says so.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .init();
 }

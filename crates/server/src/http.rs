@@ -113,8 +113,8 @@ async fn end_in_time(request: Request, next: Next) -> Response {
 /// A name that an attacker's DNS points at this machine makes a foreign page look like one of ours (DNS
 /// rebinding). `dev` trusts everyone who reaches it, so it answers to loopback names only.
 async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    if host.is_none_or(|host| host.to_str().is_ok_and(is_loopback)) {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    if hosts.all(|host| host.to_str().is_ok_and(is_loopback)) {
         return next.run(request).await;
     }
     let message =

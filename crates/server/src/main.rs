@@ -22,6 +22,7 @@ mod ui;
 mod units;
 mod upgrade;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -38,7 +39,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("trunkline: {error:#}");
+            // Where this cannot be told, the exit code still can.
+            let _ = writeln!(std::io::stderr(), "trunkline: {error:#}");
             cli::exit_code(&error)
         }
     }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
-use crate::client::check_alive;
+use crate::client::{Client, check_alive};
 use crate::server::{Folder, Server, run};
 
 fn check(output: &Output, code: i32, parts: &[&str]) {
@@ -145,4 +145,50 @@ async fn wrong_usage_is_2() {
     for arguments in [&["--help"][..], &["--version"], &["dev", "--help"]] {
         assert_eq!(run(arguments, "").await.status.code(), Some(0), "{arguments:?}");
     }
+}
+
+/// A server that could take no connection says so instead of `ready`.
+#[tokio::test]
+async fn too_few_files_are_named() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let command = format!(
+        "ulimit -n 64; exec {} dev --listen 127.0.0.1:0 --data {}",
+        env!("CARGO_BIN_EXE_trunkline"),
+        data.display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &command]).output().expect("a shell");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("64 files open") && said.contains("ulimit -n"), "{said}");
+}
+
+/// A log that cannot be written ends nothing.
+#[tokio::test]
+async fn a_full_disk_under_the_log_ends_nothing() {
+    let folder = Folder::new();
+    let command = format!(
+        "TRUNKLINE_LOG=trace exec {} dev --listen 127.0.0.1:0 --data {} 2>/dev/full",
+        env!("CARGO_BIN_EXE_trunkline"),
+        folder.data().display()
+    );
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &command])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let out = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    let ready = std::io::BufRead::lines(out)
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("ready http://").map(str::to_owned))
+        .expect("it becomes ready");
+    for _ in 0..3 {
+        let mut client = Client::try_open(&format!("ws://{ready}/ws")).await.expect("the server goes on");
+        let answer = client.publish("chat:a", &serde_json::json!("x")).await;
+        assert_eq!(answer["type"], "published");
+        client.close().await;
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .expect("it runs");
+    assert!(child.wait().expect("it ends").success());
 }
