@@ -1,0 +1,27 @@
+//! What the fuzzer of the JSON dialect checks, run here over its committed inputs. Not the fuzzer itself, which
+//! `cargo fuzz` builds from `fuzz/` and from the same file.
+
+use std::path::Path;
+
+mod json;
+
+#[test]
+fn corpus() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/json");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "there are inputs");
+    for path in paths {
+        let input = std::fs::read(&path).expect("a readable file");
+        println!("{}", path.display());
+        json::check(&input);
+        // Cut anywhere and with any byte flipped.
+        for at in 0..input.len() {
+            json::check(&input[..at]);
+            let mut flipped = input.clone();
+            flipped[at] ^= 1 << (at % 8);
+            json::check(&flipped);
+        }
+    }
+}

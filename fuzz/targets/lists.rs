@@ -1,0 +1,7 @@
+//! The fuzzer of `crates/ws-proto/tests/fuzz/lists.rs`, which says what is fed and what is checked.
+#![no_main]
+
+#[path = "../../crates/ws-proto/tests/fuzz/lists.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::check(data));
