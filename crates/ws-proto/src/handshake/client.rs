@@ -108,7 +108,7 @@ impl ClientHandshake {
         limits: &HandshakeLimits,
     ) -> Result<Option<Established>, HandshakeError> {
         let Some(head_size) = self.scan.scan(received, limits)? else { return Ok(None) };
-        let mut headers = vec![httparse::EMPTY_HEADER; limits.headers_max];
+        let mut headers = vec![httparse::EMPTY_HEADER; limits.places(head_size)];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(&received[..head_size]) {
             Ok(httparse::Status::Complete(size)) if size == head_size => {}

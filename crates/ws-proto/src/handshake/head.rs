@@ -19,6 +19,16 @@ impl Default for HandshakeLimits {
     }
 }
 
+impl HandshakeLimits {
+    /// Places for the headers of a head: no more than fit into it, so that a limit of `usize::MAX` sizes nothing.
+    pub(crate) fn places(&self, head_size: usize) -> usize {
+        self.headers_max.min(head_size / HEADER_LINE_SIZE_MIN)
+    }
+}
+
+/// `a:` and the end of the line.
+const HEADER_LINE_SIZE_MIN: usize = 4;
+
 /// Looks for the end of a head that arrives in pieces; each byte is looked at once, however small the pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {

@@ -50,7 +50,7 @@ impl<'h> Request<'h> {
         let Some(head_size) = HeadScan::default().scan(received, limits)? else {
             return Ok(Parsed::Partial);
         };
-        let mut headers = vec![httparse::EMPTY_HEADER; limits.headers_max];
+        let mut headers = vec![httparse::EMPTY_HEADER; limits.places(head_size)];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&received[..head_size]) {
             Ok(httparse::Status::Complete(size)) if size == head_size => {}
