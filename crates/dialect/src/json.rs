@@ -45,7 +45,8 @@ fn parse(text: &str) -> Result<WireCommand<'_>, Fault> {
     serde_json::from_str(text).map(|Braced(wire)| wire).map_err(|error| {
         let looks_like_object = text.trim_start().starts_with('{');
         let what = if looks_like_object { "this is not valid JSON" } else { "this is not a JSON object" };
-        Fault::new(ErrorCode::BadRequest, format!("{what}: {error}"))
+        // What serde says may quote all that was sent.
+        Fault::new(ErrorCode::BadRequest, format!("{what}: {}", cut(&error.to_string(), 120)))
     })
 }
 
@@ -241,11 +242,14 @@ fn wrong(name: &str, error: &dyn std::fmt::Display) -> Fault {
 
 /// What was sent, short enough to be told back.
 fn brief(text: &str) -> String {
-    const MAX: usize = 40;
-    if text.chars().count() <= MAX {
-        return text.to_owned();
+    cut(text, 40)
+}
+
+fn cut(text: &str, characters_max: usize) -> String {
+    match text.char_indices().nth(characters_max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
-    text.chars().take(MAX).chain(std::iter::once('…')).collect()
 }
 
 fn unknown_type(given: &str) -> Fault {

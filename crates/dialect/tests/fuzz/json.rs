@@ -7,7 +7,7 @@ use trunkline_dialect::json::{decode, decode_publish, encode_reply};
 use trunkline_model::{Action, ChannelName, Command, CommandId, Fault, Form, Payload, Reply};
 
 /// The longest a message about somebody's mistake may be, in bytes: it is told to whoever made it, at every mistake.
-const FAULT_SIZE_MAX: usize = 500;
+const FAULT_SIZE_MAX: usize = 600;
 
 /// A command or a fault; each fit for what comes after it.
 pub(crate) fn check(data: &[u8]) {

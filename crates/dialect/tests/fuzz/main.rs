@@ -25,3 +25,17 @@ fn corpus() {
         }
     }
 }
+
+/// Found by the fuzzer: serde quotes a text that should have been an object, whole, and it was told back whole.
+#[test]
+fn what_is_no_object_is_not_told_back_whole() {
+    for sent in [format!("\"{}\"", "x".repeat(16 << 10)), format!("\"{}\"", "\u{10fffd}".repeat(4 << 10))] {
+        json::check(sent.as_bytes());
+        let fault = trunkline_dialect::json::decode(&sent).expect_err("a text");
+        assert!(
+            fault.message.starts_with("this is not a JSON object: invalid type: string"),
+            "{}",
+            fault.message
+        );
+    }
+}
