@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl Writer {
     }
 
     fn store(&mut self, batch: Vec<Waiting>) -> Vec<Answer> {
-        let failure = match self.commit(&batch) {
+        let failure = match self.commit_or_panic(&batch) {
             Ok(appended) => {
                 if std::mem::take(&mut self.refuses) {
                     tracing::info!(path = %self.path.display(), "publications are stored again");
@@ -107,6 +108,15 @@ impl Writer {
                 batch.into_iter().map(unknown).collect()
             }
         }
+    }
+
+    /// A panic on the way is a failure like that of a commit: whoever waits is answered, and the store goes on
+    /// with a connection of which nothing is left.
+    fn commit_or_panic(&mut self, batch: &[Waiting]) -> Result<Vec<Appended>, Failure> {
+        catch_unwind(AssertUnwindSafe(|| self.commit(batch))).unwrap_or_else(|_| {
+            self.connection = None;
+            Err(Failure::Open(format!("{}: the writer panicked", self.path.display())))
+        })
     }
 
     /// One transaction: all of `batch` or nothing.

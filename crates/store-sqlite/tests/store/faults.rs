@@ -2,9 +2,12 @@
 //! or under a limit of the size of files, which fails a COMMIT in its middle.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::tempdir;
 use trunkline_backend::{Append, Appended, Store as _, StoreError};
+use trunkline_model::Timestamp;
 use trunkline_store_sqlite::Options;
 
 use crate::rig::{Rig, THROUGH, child_directory, keyed, post, run, run_on_own_disk};
@@ -54,6 +57,26 @@ fn at_the_cap_of_its_size_nothing_is_stored_and_all_that_was_can_be_read() {
     let next = rig.append(post("log:a", "more room")).expect("stored");
     assert_eq!(next.position.offset.0, stored.len() as u64 + 1);
     assert_eq!(rig.append(post("log:b", "x")).expect("stored").position.offset.0, 1);
+}
+
+#[test]
+fn a_panic_in_a_transaction_is_answered_and_the_store_goes_on_in_a_new_epoch() {
+    let dir = tempdir().expect("a directory");
+    let armed = Arc::new(AtomicBool::new(false));
+    let fuse = Arc::clone(&armed);
+    let clock = move || {
+        assert!(!fuse.swap(false, Ordering::SeqCst), "planted");
+        Timestamp(1_000)
+    };
+    let rig = Rig::open(dir.path(), Options { clock: Arc::new(clock), ..Options::default() });
+    rig.append(post("log:a", "before")).expect("stored");
+    let epoch = rig.store.epoch();
+    armed.store(true, Ordering::SeqCst);
+    let answer = rig.append(post("log:a", "lost"));
+    assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
+    assert_eq!(rig.append(post("log:a", "after")).expect("stored").position.offset.0, 2);
+    assert_ne!(rig.store.epoch(), epoch);
+    assert_eq!(rig.texts("log:a"), ["before", "after"]);
 }
 
 #[test]
