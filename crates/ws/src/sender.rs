@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use trunkline_ws_proto::{CloseCode, CloseFrame, PreparedMessage};
 
 use crate::error::Error;
@@ -37,7 +37,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(size: usize) -> Self {
-        let (queue, receiver) = mpsc::channel(size.max(1));
+        let (queue, receiver) = mpsc::channel(size.clamp(1, Semaphore::MAX_PERMITS));
         Self { receiver, sender: Sender { queue, ended: Arc::default() } }
     }
 
