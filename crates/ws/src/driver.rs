@@ -309,6 +309,8 @@ impl Driver {
 
     /// One read, decoded where it lies; what is left of it is kept. Says whether there is something to do.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // A stream that is not tokio's own may always be ready: others get their turn all the same.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
         let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
         let mut buffer = ReadBuf::uninit(&mut buffer);
         if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
@@ -320,6 +322,7 @@ impl Driver {
             self.end(Outcome::Lost(None));
             return Poll::Ready(true);
         }
+        turn.made_progress();
         (self.heard, self.pinged) = (Instant::now(), false);
         let len_max = self.out_from.saturating_add(self.limits.unsent_max);
         let answers = Answers { out: &mut self.out, len_max, keys: &mut self.keys };
@@ -464,6 +467,10 @@ impl Driver {
         let outcome = outcome.clone();
         if self.poll_deadline(cx).is_pending() {
             ready!(self.poll_output(cx));
+            if self.is_ended() {
+                self.end(outcome);
+                return Poll::Ready(());
+            }
             let lets_peer_end =
                 self.connection.role() == Role::Client && matches!(outcome, Outcome::Clean(_));
             if !self.shut && !lets_peer_end {
@@ -479,10 +486,11 @@ impl Driver {
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            let turn = ready!(tokio::task::coop::poll_proceed(cx));
             let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
             let mut buffer = ReadBuf::uninit(&mut buffer);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) if !buffer.filled().is_empty() => turn.made_progress(),
                 _ => return Poll::Ready(()),
             }
         }
