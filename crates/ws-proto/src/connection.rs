@@ -12,14 +12,20 @@ use bytes::Bytes;
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::decoder::{Chunk, Decoder};
+use crate::deflate::{DeflateParams, DeflatePool, Deflater, Inflation, Rules, deflate, keep_window};
 use crate::error::{ProtocolError, UsageError};
-use crate::header::{CONTROL_PAYLOAD_MAX, append_frame};
+use crate::header::{CONTROL_PAYLOAD_MAX, Header, append_frame};
 use crate::limits::Limits;
 use crate::opcode::{MessageKind, Opcode};
 use crate::prepared::PreparedMessage;
 use crate::role::Role;
 
-/// One connection after the handshake: at most 64 bytes, and no heap memory while it is idle.
+/// Compressed bytes of a message that has not ended are kept as they came up to this size; only then an inflater is
+/// lent to it. So a peer has to send something for the 48 KB that an inflater takes.
+const COMPRESSED_HELD_MAX: usize = 4 << 10;
+
+/// One connection after the handshake: at most 64 bytes, and no heap memory while it is idle, unless it has agreed on
+/// compression with context takeover.
 ///
 /// ```text
 ///            close()                      the peer's close frame
@@ -38,6 +44,8 @@ pub struct Connection {
     phase: Phase,
     /// The fragmented message that we are sending.
     sending: Option<MessageKind>,
+    /// How messages may be compressed.
+    deflate: Option<DeflateParams>,
     /// What a connection seldom has; freed as soon as it is empty.
     rare: Option<Box<Rare>>,
 }
@@ -53,8 +61,14 @@ enum Phase {
 
 #[derive(Debug, Default)]
 struct Rare {
-    /// The message that came in pieces, as far as it has come.
+    /// The message that came in pieces, as far as it has come; compressed, if it is.
     message: Vec<u8>,
+    /// The compressed message that came in pieces, once it is too much to be held.
+    inflation: Option<Box<Inflation>>,
+    /// Context takeover: the last bytes of what the peer has sent.
+    window: Vec<u8>,
+    /// Context takeover: what compresses all that we send.
+    deflater: Option<Deflater>,
     /// The control frame that came in pieces, as far as it has come.
     control: Vec<u8>,
     /// The newest ping's payload, not yet answered.
@@ -66,10 +80,19 @@ struct Rare {
 impl Rare {
     fn is_empty(&self) -> bool {
         self.message.capacity() == 0
+            && self.inflation.is_none()
+            && self.window.capacity() == 0
+            && self.deflater.is_none()
             && self.control.capacity() == 0
             && self.pong.is_none()
             && self.close_received.is_none()
             && self.failure.is_none()
+    }
+
+    /// Frees the message that is coming in.
+    fn drop_message(&mut self) {
+        self.message = Vec::new();
+        self.inflation = None;
     }
 }
 
@@ -132,7 +155,20 @@ pub enum Incoming<'b> {
 impl Connection {
     /// A connection whose handshake was just finished. `limits` is a [`Limits`] or an `Arc` of one to share.
     pub fn new(role: Role, limits: impl Into<Arc<Limits>>) -> Self {
-        Self { decoder: Decoder::new(role, limits), phase: Phase::Open, sending: None, rare: None }
+        let decoder = Decoder::new(role, limits);
+        Self { decoder, phase: Phase::Open, sending: None, deflate: None, rare: None }
+    }
+
+    /// The same connection with what its handshake agreed on: [`Accepted::deflate`](crate::handshake::Accepted::deflate)
+    /// or [`Established::deflate`](crate::handshake::Established::deflate). To be called before anything is received or
+    /// sent.
+    #[must_use]
+    pub fn with_deflate(mut self, params: Option<DeflateParams>) -> Self {
+        self.deflate = params.map(DeflateParams::clamped);
+        if params.is_some() {
+            self.decoder = self.decoder.with_deflate();
+        }
+        self
     }
 
     /// Whether messages flow both ways: nobody has closed and nothing has failed.
@@ -182,9 +218,18 @@ impl Connection {
         self.decoder.limits()
     }
 
-    /// Bytes of heap memory it holds for a message that has not ended: at most the message's size so far, doubled.
+    /// How messages may be compressed, if the handshake has agreed on it.
+    pub fn deflate_params(&self) -> Option<DeflateParams> {
+        self.deflate
+    }
+
+    /// Bytes of heap memory it holds for a message that has not ended: at most the message's size so far, doubled, and
+    /// 48 KiB for one that is compressed and longer than 4 KiB.
     pub fn buffered(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.message.capacity() + rare.control.capacity())
+        self.rare.as_ref().map_or(0, |rare| {
+            let inflation = rare.inflation.as_ref().map_or(0, |it| it.capacity() + Inflation::INFLATER_SIZE);
+            rare.message.capacity() + rare.control.capacity() + inflation
+        })
     }
 
     /// Takes what came from the front of `input`, unmasking in place, and advances it past what was used.
@@ -193,11 +238,38 @@ impl Connection {
     ///
     /// # Errors
     /// What the peer did wrong, once. The close frame that says so is queued; from then on all input is discarded.
+    ///
+    /// A connection that has agreed on compression should use [`Connection::receive_with`]: here each compressed message
+    /// gets an inflater of its own, which takes longer than inflating it.
     pub fn receive<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Incoming<'b>>, ProtocolError> {
+        self.receive_from(input, None)
+    }
+
+    /// [`Connection::receive`] with the inflaters of `pool`.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn receive_with<'b>(
+        &mut self,
+        pool: &mut DeflatePool,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<Incoming<'b>>, ProtocolError> {
+        self.receive_from(input, Some(pool))
+    }
+
+    fn receive_from<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        mut pool: Option<&mut DeflatePool>,
+    ) -> Result<Option<Incoming<'b>>, ProtocolError> {
         while matches!(self.phase, Phase::Open | Phase::CloseSent) {
             let step = self.decoder.decode(input).and_then(|chunk| match chunk {
                 None => Ok(Step::NeedsMore),
                 Some(chunk) if chunk.opcode.is_control() => self.handle_control(chunk),
+                Some(chunk) if chunk.compressed => match pool.as_deref_mut() {
+                    Some(pool) => self.handle_compressed(chunk, pool),
+                    None => self.handle_compressed(chunk, &mut DeflatePool::default()),
+                },
                 Some(chunk) => Ok(self.handle_data(chunk)),
             });
             match step {
@@ -227,13 +299,63 @@ impl Connection {
         key: impl FnOnce() -> [u8; 4],
         out: &mut Vec<u8>,
     ) -> Result<(), UsageError> {
+        self.check_message(kind, payload)?;
+        self.send_fragment(kind, payload, true, key, out)
+    }
+
+    /// [`Connection::send`], compressed where that was agreed on and helps.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_with(
+        &mut self,
+        pool: &mut DeflatePool,
+        kind: MessageKind,
+        payload: &[u8],
+        key: impl FnOnce() -> [u8; 4],
+        out: &mut Vec<u8>,
+    ) -> Result<(), UsageError> {
+        self.check_message(kind, payload)?;
+        let mask = self.mask(key);
+        let (payload, compressed) = match self.deflate(pool, payload) {
+            Some(deflated) => (deflated, true),
+            None => (payload, false),
+        };
+        let header = Header { compressed, mask, ..Header::whole(kind.opcode(), 0) };
+        append_frame(out, header, payload);
+        Ok(())
+    }
+
+    fn check_message(&self, kind: MessageKind, payload: &[u8]) -> Result<(), UsageError> {
         if kind == MessageKind::Text && simdutf8::basic::from_utf8(payload).is_err() {
             return Err(UsageError::TextNotUtf8);
         }
-        if self.sending.is_some() {
-            return Err(UsageError::MessageUnderWay);
+        match (self.may_send(), self.sending) {
+            (false, _) => Err(UsageError::Closing),
+            (true, Some(_)) => Err(UsageError::MessageUnderWay),
+            (true, None) => Ok(()),
         }
-        self.send_fragment(kind, payload, true, key, out)
+    }
+
+    /// Compresses a whole message, for [`Connection::send_deflated`]; `None` where it is to be sent as it is: because
+    /// that was not agreed on, the message is too small, it does not get smaller, or nothing may be sent. With context
+    /// takeover the messages must be sent in the order in which they were compressed.
+    pub fn deflate<'p>(&mut self, pool: &'p mut DeflatePool, payload: &[u8]) -> Option<&'p [u8]> {
+        let direction = self.deflate?.sent_by(self.role());
+        if !self.may_send() || !pool.is_worthwhile(payload) {
+            return None;
+        }
+        if !direction.takeover {
+            return pool.deflate_alone(payload, direction.window_bits);
+        }
+        let level = pool.options().level;
+        let rare = self.rare.get_or_insert_default();
+        let mut deflater =
+            rare.deflater.take().unwrap_or_else(|| Deflater::new(direction.window_bits, level));
+        // A compressor that failed is dropped: what the peer knows is then not referred to any more.
+        let deflated = deflate(&mut deflater, payload, pool.buffer())?;
+        rare.deflater = Some(deflater);
+        Some(deflated)
     }
 
     /// Appends the next fragment of a message to `out`; the message ends with the one that has `last`. Cut big
@@ -251,6 +373,34 @@ impl Connection {
         key: impl FnOnce() -> [u8; 4],
         out: &mut Vec<u8>,
     ) -> Result<(), UsageError> {
+        let header = self.next_fragment(kind, last)?;
+        append_frame(out, Header { mask: self.mask(key), ..header }, payload);
+        Ok(())
+    }
+
+    /// [`Connection::send_fragment`] for pieces of what [`Connection::deflate`] returned.
+    ///
+    /// # Errors
+    /// As `send_fragment`, or where compression was not agreed on.
+    pub fn send_deflated(
+        &mut self,
+        kind: MessageKind,
+        piece: &[u8],
+        last: bool,
+        key: impl FnOnce() -> [u8; 4],
+        out: &mut Vec<u8>,
+    ) -> Result<(), UsageError> {
+        if self.deflate.is_none() {
+            return Err(UsageError::CompressionNotAgreed);
+        }
+        let header = self.next_fragment(kind, last)?;
+        let compressed = header.opcode != Opcode::Continuation;
+        append_frame(out, Header { compressed, mask: self.mask(key), ..header }, piece);
+        Ok(())
+    }
+
+    /// The header of the next fragment, as far as the message under way says it.
+    fn next_fragment(&mut self, kind: MessageKind, last: bool) -> Result<Header, UsageError> {
         if !self.may_send() {
             return Err(UsageError::Closing);
         }
@@ -260,8 +410,7 @@ impl Connection {
             Some(_) => return Err(UsageError::MessageUnderWay),
         };
         self.sending = if last { None } else { Some(kind) };
-        append_frame(out, last, opcode, self.mask(key), payload);
-        Ok(())
+        Ok(Header { fin: last, ..Header::whole(opcode, 0) })
     }
 
     /// Appends a message that was framed before to `out`. A server that writes vectored may instead check
@@ -270,14 +419,50 @@ impl Connection {
     /// # Errors
     /// [`UsageError`] when closing, between fragments, or for a client.
     pub fn send_prepared(&mut self, message: &PreparedMessage, out: &mut Vec<u8>) -> Result<(), UsageError> {
+        self.check_prepared()?;
+        out.extend_from_slice(message.frame());
+        Ok(())
+    }
+
+    /// [`Connection::send_prepared`], compressed where that was agreed on and helps: once for all connections with the
+    /// same window if the message is [`compressible`](PreparedMessage::compressible), by itself with context takeover.
+    ///
+    /// # Errors
+    /// As `send_prepared`.
+    pub fn send_prepared_with(
+        &mut self,
+        pool: &mut DeflatePool,
+        message: &PreparedMessage,
+        out: &mut Vec<u8>,
+    ) -> Result<(), UsageError> {
+        self.check_prepared()?;
+        if self.deflate.is_some_and(|params| params.sent_by(Role::Server).takeover)
+            && let Some(deflated) = self.deflate(pool, &message.payload())
+        {
+            let header = Header { compressed: true, ..Header::whole(message.kind().opcode(), 0) };
+            append_frame(out, header, deflated);
+        } else {
+            out.extend_from_slice(self.prepared_frame(pool, message));
+        }
+        Ok(())
+    }
+
+    /// The frame of a prepared message that fits this connection, for servers that write vectored and have checked
+    /// [`Connection::may_send`]: compressed if that was agreed on without context takeover and helps. Copies nothing.
+    pub fn prepared_frame<'m>(&self, pool: &mut DeflatePool, message: &'m PreparedMessage) -> &'m Bytes {
+        self.deflate
+            .map(|params| params.sent_by(Role::Server))
+            .filter(|direction| !direction.takeover)
+            .and_then(|direction| message.deflated_frame(direction.window_bits, pool))
+            .unwrap_or_else(|| message.frame())
+    }
+
+    fn check_prepared(&self) -> Result<(), UsageError> {
         match (self.role(), self.may_send(), self.sending) {
             (Role::Client, ..) => Err(UsageError::PreparedByClient),
             (_, false, _) => Err(UsageError::Closing),
             (_, _, Some(_)) => Err(UsageError::MessageUnderWay),
-            _ => {
-                out.extend_from_slice(message.frame());
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
@@ -297,7 +482,7 @@ impl Connection {
         if !self.may_send() {
             return Err(UsageError::Closing);
         }
-        append_frame(out, true, Opcode::Ping, self.mask(key), payload);
+        self.append_control(Opcode::Ping, key, payload, out);
         Ok(())
     }
 
@@ -320,8 +505,8 @@ impl Connection {
         }
         self.poll_transmit(&mut key, out);
         self.phase = Phase::CloseSent;
-        self.with_rare(|rare| rare.message = Vec::new());
-        append_frame(out, true, Opcode::Close, self.mask(key), &frame.encode());
+        self.with_rare(Rare::drop_message);
+        self.append_control(Opcode::Close, key, &frame.encode(), out);
         Ok(())
     }
 
@@ -334,7 +519,7 @@ impl Connection {
             return false;
         }
         if let Some(pong) = self.with_rare(|rare| rare.pong.take()) {
-            append_frame(out, true, Opcode::Pong, self.mask(&mut key), &pong);
+            self.append_control(Opcode::Pong, &mut key, &pong, out);
         }
         let close = match self.phase {
             Phase::CloseReceived => self.close_received().map(CloseFrame::encode),
@@ -344,7 +529,7 @@ impl Connection {
             Phase::Open | Phase::CloseSent | Phase::Closed => None,
         };
         if let Some(payload) = close {
-            append_frame(out, true, Opcode::Close, self.mask(&mut key), &payload);
+            self.append_control(Opcode::Close, &mut key, &payload, out);
             self.phase = Phase::Closed;
         }
         true
@@ -352,6 +537,17 @@ impl Connection {
 
     fn mask(&self, key: impl FnOnce() -> [u8; 4]) -> Option<[u8; 4]> {
         (self.role() == Role::Client).then(key)
+    }
+
+    /// Control frames are never compressed (RFC 7692 §6.1).
+    fn append_control(
+        &self,
+        opcode: Opcode,
+        key: impl FnOnce() -> [u8; 4],
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        append_frame(out, Header { mask: self.mask(key), ..Header::whole(opcode, 0) }, payload);
     }
 
     fn handle_data<'b>(&mut self, chunk: Chunk<'b>) -> Step<'b> {
@@ -371,6 +567,44 @@ impl Connection {
             None => Step::Continue,
             Some(whole) => Step::Done(Incoming::Message { kind, payload: Payload(Cow::Owned(whole)) }),
         }
+    }
+
+    /// Short messages are inflated when they are whole; of longer ones each piece as it comes.
+    fn handle_compressed<'b>(
+        &mut self,
+        chunk: Chunk<'b>,
+        pool: &mut DeflatePool,
+    ) -> Result<Step<'b>, ProtocolError> {
+        let direction = self.deflate.map(|params| params.received_by(self.role()));
+        let (Phase::Open, Some(direction)) = (self.phase, direction) else { return Ok(Step::Continue) };
+        let kind = if chunk.opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+        let rules = Rules { limits: self.decoder.limits(), kind };
+        let (lent, held, window) = match &mut self.rare {
+            Some(rare) => (rare.inflation.take(), std::mem::take(&mut rare.message), &rare.window[..]),
+            None => (None, Vec::new(), &[][..]),
+        };
+        if !chunk.last && lent.is_none() && held.len() + chunk.payload.len() <= COMPRESSED_HELD_MAX {
+            let mut message = held;
+            message.extend_from_slice(chunk.payload);
+            self.with_rare(|rare| rare.message = message);
+            return Ok(Step::Continue);
+        }
+        let mut inflation = lent.map_or_else(|| Inflation::begin(pool, window), |lent| *lent);
+        inflation.push(&held, rules, pool)?;
+        inflation.push(chunk.payload, rules, pool)?;
+        if !chunk.last {
+            self.with_rare(|rare| rare.inflation = Some(Box::new(inflation)));
+            return Ok(Step::Continue);
+        }
+        let message = inflation.finish(rules, pool)?;
+        if direction.takeover || self.rare.is_some() {
+            self.with_rare(|rare| {
+                if direction.takeover {
+                    keep_window(&mut rare.window, &message, direction.window_bits);
+                }
+            });
+        }
+        Ok(Step::Done(Incoming::Message { kind, payload: Payload(Cow::Owned(message)) }))
     }
 
     fn handle_control<'b>(&mut self, chunk: Chunk<'b>) -> Result<Step<'b>, ProtocolError> {
@@ -402,7 +636,7 @@ impl Connection {
     fn handle_close<'b>(&mut self, frame: CloseFrame) -> Incoming<'b> {
         self.phase = if self.phase == Phase::Open { Phase::CloseReceived } else { Phase::Closed };
         self.with_rare(|rare| {
-            rare.message = Vec::new();
+            rare.drop_message();
             rare.close_received = Some(frame.clone());
         });
         Incoming::Close(frame)

@@ -21,8 +21,10 @@ pub struct Chunk<'b> {
     pub payload: &'b mut [u8],
     /// Whether the message or control frame begins here.
     pub first: bool,
-    /// Whether it ends here. Text is then known to be UTF-8 as a whole.
+    /// Whether it ends here. Text is then known to be UTF-8 as a whole, unless it is compressed.
     pub last: bool,
+    /// Whether it is of a compressed message (RFC 7692), whose payload is as it was on the wire.
+    pub compressed: bool,
 }
 
 /// Cuts a byte stream into [`Chunk`]s. Holds no payload and no heap memory of its own.
@@ -40,6 +42,10 @@ pub struct Decoder {
     message: Option<MessageKind>,
     /// Whether a chunk of that message was handed out.
     message_begun: bool,
+    /// Whether that message is compressed, which the header of its first frame says.
+    message_compressed: bool,
+    /// Whether messages may be compressed.
+    deflate: bool,
     message_size: u64,
     fragments: u32,
     /// Empty between messages, because none may end inside a character.
@@ -82,10 +88,19 @@ impl Decoder {
             role,
             message: None,
             message_begun: false,
+            message_compressed: false,
+            deflate: false,
             message_size: 0,
             fragments: 0,
             utf8: Utf8::default(),
         }
+    }
+
+    /// The same decoder for a line that has agreed on permessage-deflate: compressed messages are let through as such.
+    #[must_use]
+    pub fn with_deflate(mut self) -> Self {
+        self.deflate = true;
+        self
     }
 
     /// Takes the next chunk from the front of `input`, which is advanced past what was used; `None` when the
@@ -139,11 +154,11 @@ impl Decoder {
     ) -> Result<Option<Frame>, ProtocolError> {
         let had = usize::from(len);
         let decoded = if had == 0 {
-            Header::decode(input, self.role)?
+            Header::decode(input, self.role, self.deflate)?
         } else {
             let more = input.len().min(HEADER_SIZE_MAX - had);
             spill[had..had + more].copy_from_slice(&input[..more]);
-            Header::decode(&spill[..had + more], self.role)?
+            Header::decode(&spill[..had + more], self.role, self.deflate)?
         };
         if let Some((header, size)) = decoded {
             take_front(input, size - had);
@@ -170,7 +185,7 @@ impl Decoder {
             (Opcode::Continuation, None) => return Err(ProtocolError::ContinuationUnexpected),
             (Opcode::Continuation, Some(_)) => {}
             (_, Some(_)) => return Err(ProtocolError::ContinuationExpected),
-            (opcode, None) => self.begin_message(opcode),
+            (_, None) => self.begin_message(header),
         }
         if header.payload_len > self.limits.frame_size_max as u64 {
             return Err(ProtocolError::FrameTooBig);
@@ -187,10 +202,11 @@ impl Decoder {
         Ok(frame)
     }
 
-    fn begin_message(&mut self, opcode: Opcode) {
-        let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+    fn begin_message(&mut self, header: Header) {
+        let kind = if header.opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         self.message = Some(kind);
         self.message_begun = false;
+        self.message_compressed = header.compressed;
         self.message_size = 0;
         self.fragments = 0;
     }
@@ -212,7 +228,7 @@ impl Decoder {
         self.stage = if ends { Stage::START } else { Stage::inside(frame) };
         match self.message {
             Some(kind) if !frame.opcode.is_control() => self.message_chunk(kind, payload, ends && frame.fin),
-            _ => Ok(Chunk { opcode: frame.opcode, payload, first: !begun, last: ends }),
+            _ => Ok(Chunk { opcode: frame.opcode, payload, first: !begun, last: ends, compressed: false }),
         }
     }
 
@@ -222,14 +238,14 @@ impl Decoder {
         payload: &'b mut [u8],
         last: bool,
     ) -> Result<Chunk<'b>, ProtocolError> {
-        if kind == MessageKind::Text {
+        if kind == MessageKind::Text && !self.message_compressed {
             self.utf8.receive(payload, last).map_err(|_| ProtocolError::TextNotUtf8)?;
         }
         if last {
             self.message = None;
         }
         let first = !std::mem::replace(&mut self.message_begun, true);
-        Ok(Chunk { opcode: kind.opcode(), payload, first, last })
+        Ok(Chunk { opcode: kind.opcode(), payload, first, last, compressed: self.message_compressed })
     }
 }
 

@@ -50,6 +50,12 @@ pub enum ProtocolError {
     /// Text that is not UTF-8.
     #[error("a text message is not valid UTF-8")]
     TextNotUtf8,
+    /// A compressed message that is not DEFLATE, or is cut off (RFC 7692 §7.2.2).
+    #[error("a compressed message is not valid DEFLATE")]
+    DeflateInvalid,
+    /// Over [`Limits::inflation_ratio_max`](crate::Limits::inflation_ratio_max).
+    #[error("a compressed message inflates to more than the limit")]
+    InflationRatio,
     /// Half a close code.
     #[error("a close frame with one byte of payload")]
     ClosePayloadOfOneByte,
@@ -65,9 +71,9 @@ impl ProtocolError {
     /// The code of the close frame that answers it (§7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::FrameTooBig | Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
+            Self::FrameTooBig | Self::MessageTooBig | Self::InflationRatio => CloseCode::MESSAGE_TOO_BIG,
             Self::FragmentsTooMany => CloseCode::POLICY_VIOLATION,
-            Self::TextNotUtf8 | Self::CloseReasonNotUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::TextNotUtf8 | Self::CloseReasonNotUtf8 | Self::DeflateInvalid => CloseCode::INVALID_PAYLOAD,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -98,6 +104,9 @@ pub enum UsageError {
     /// A prepared message is framed without a mask, which only a server may send.
     #[error("a prepared message is not masked, so a client cannot send it")]
     PreparedByClient,
+    /// A compressed frame on a line that has not agreed on compression.
+    #[error("compression was not agreed on in the handshake")]
+    CompressionNotAgreed,
     /// A header name or value that cannot be sent, such as one with CR, LF or NUL.
     #[error("the header {0:?} cannot be sent: its name or its value has characters that HTTP does not allow")]
     HeaderInvalid(String),
@@ -164,6 +173,9 @@ pub enum Rejection {
     /// The subprotocol list is malformed (400).
     #[error("Sec-WebSocket-Protocol is not a list of different tokens")]
     SubprotocolList,
+    /// The extension list is malformed (400).
+    #[error("Sec-WebSocket-Extensions does not follow its grammar")]
+    ExtensionList,
     /// The page's origin may not connect (403).
     #[error("pages from {0:?} may not connect here")]
     OriginForbidden(String),
@@ -205,6 +217,9 @@ pub enum HandshakeError {
     /// An extension that we did not ask for.
     #[error("the server chose an extension that was not asked for")]
     ExtensionUnasked,
+    /// An answer about permessage-deflate that does not fit our offer (RFC 7692 §7.1).
+    #[error("the server's answer to permessage-deflate is not one to our offer: {0}")]
+    DeflateAnswer(&'static str),
     /// A subprotocol that we did not ask for, or more than one.
     #[error("the server chose a subprotocol that was not asked for")]
     SubprotocolUnasked,

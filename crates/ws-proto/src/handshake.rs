@@ -7,6 +7,8 @@
 
 mod accept;
 mod client;
+mod deflate;
+mod extension;
 mod head;
 mod headers;
 mod key;
@@ -17,6 +19,7 @@ mod url;
 
 pub use accept::{AcceptOptions, Accepted, accept};
 pub use client::{ClientHandshake, Established};
+pub use deflate::{answer_deflate, confirm_deflate, offer_deflate};
 pub use head::{HandshakeLimits, HeadScan};
 pub use key::accept_key;
 pub use origin::OriginPolicy;

@@ -20,6 +20,8 @@ pub const CONTROL_PAYLOAD_MAX: usize = 125;
 pub struct Header {
     /// Whether this is the message's last frame.
     pub fin: bool,
+    /// RSV1: this is the first frame of a compressed message (RFC 7692 §6). The other reserved bits have no meaning.
+    pub compressed: bool,
     /// What the frame is.
     pub opcode: Opcode,
     /// The masking key; `None` when the frame is not masked.
@@ -38,14 +40,14 @@ pub struct HeaderBytes {
 impl Header {
     /// The header of a frame that is a whole unmasked message: what a server sends before a payload.
     pub const fn whole(opcode: Opcode, payload_len: usize) -> Self {
-        Self { fin: true, opcode, mask: None, payload_len: payload_len as u64 }
+        Self { fin: true, compressed: false, opcode, mask: None, payload_len: payload_len as u64 }
     }
 
     /// The header for the wire, its length in the shortest form.
     pub fn encode(&self) -> HeaderBytes {
         let mut out = HeaderBytes { bytes: [0; HEADER_SIZE_MAX], len: 0 };
         let mask_bit = if self.mask.is_some() { 0x80 } else { 0 };
-        out.push(&[u8::from(self.fin) << 7 | self.opcode as u8]);
+        out.push(&[u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode as u8]);
         match self.payload_len {
             len @ 0..=125 => out.push(&[mask_bit | len as u8]),
             len @ 126..=0xFFFF => {
@@ -64,13 +66,19 @@ impl Header {
     }
 
     /// Reads a header from the front of what the peer of `receiver` sent: it and its size, or `None` where
-    /// bytes are missing. What is wrong is refused as soon as the byte that says so is there.
-    pub fn decode(bytes: &[u8], receiver: Role) -> Result<Option<(Self, usize)>, ProtocolError> {
+    /// bytes are missing. What is wrong is refused as soon as the byte that says so is there. `deflate` says that
+    /// messages may be compressed.
+    pub fn decode(
+        bytes: &[u8],
+        receiver: Role,
+        deflate: bool,
+    ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let (fin, compressed, bits) = (first & 0x80 != 0, first & 0x40 != 0, first & 0x0F);
+        // RSV1 stands on the first frame of a data message only (RFC 7692 §6.1).
+        if first & 0x70 != 0 && !(deflate && first & 0x30 == 0 && matches!(bits, 0x1 | 0x2)) {
             return Err(ProtocolError::ReservedBits);
         }
-        let (fin, bits) = (first & 0x80 != 0, first & 0x0F);
         let opcode = Opcode::from_bits(bits).ok_or(ProtocolError::ReservedOpcode(bits))?;
         if opcode.is_control() && !fin {
             return Err(ProtocolError::ControlFragmented);
@@ -86,10 +94,10 @@ impl Header {
         }
         let Some((payload_len, size)) = decode_length(bytes, second & 0x7F)? else { return Ok(None) };
         if receiver == Role::Client {
-            return Ok(Some((Self { fin, opcode, mask: None, payload_len }, size)));
+            return Ok(Some((Self { fin, compressed, opcode, mask: None, payload_len }, size)));
         }
         let key = bytes.get(size..).and_then(<[u8]>::first_chunk::<4>);
-        Ok(key.map(|key| (Self { fin, opcode, mask: Some(*key), payload_len }, size + 4)))
+        Ok(key.map(|key| (Self { fin, compressed, opcode, mask: Some(*key), payload_len }, size + 4)))
     }
 }
 
@@ -136,15 +144,10 @@ impl AsRef<[u8]> for HeaderBytes {
     }
 }
 
-/// Appends a frame to `out`: header, then payload, masked where the header says so.
-pub(crate) fn append_frame(
-    out: &mut Vec<u8>,
-    fin: bool,
-    opcode: Opcode,
-    mask: Option<[u8; 4]>,
-    payload: &[u8],
-) {
-    let header = Header { fin, opcode, mask, payload_len: payload.len() as u64 }.encode();
+/// Appends a frame to `out`: header, then payload, masked where the header says so. The header's length is set here.
+pub(crate) fn append_frame(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
+    let mask = header.mask;
+    let header = Header { payload_len: payload.len() as u64, ..header }.encode();
     out.reserve(header.len() + payload.len());
     out.extend_from_slice(&header);
     let from = out.len();

@@ -64,6 +64,7 @@ pub mod handshake;
 
 mod role;
 mod limits;
+mod deflate;
 mod connection;
 mod decoder;
 mod header;
@@ -77,6 +78,7 @@ mod error;
 pub use close::{CLOSE_REASON_MAX, CloseCode, CloseFrame};
 pub use connection::{Connection, Incoming, Payload};
 pub use decoder::{Chunk, Decoder};
+pub use deflate::{DeflateOptions, DeflateParams, DeflatePool, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 pub use error::{HandshakeError, ProtocolError, Rejection, UsageError};
 pub use header::{CONTROL_PAYLOAD_MAX, HEADER_SIZE_MAX, Header, HeaderBytes};
 pub use limits::Limits;

@@ -15,6 +15,11 @@ pub struct Limits {
     pub frame_size_max: usize,
     /// Frames in one message that we receive. Default 131,072. At the cap: closed with 1008.
     pub fragments_max: u32,
+    /// Bytes that one byte of a compressed message may become on average, once the message has
+    /// [`inflation_ratio_from`](Self::inflation_ratio_from) bytes. Default 200. At the cap: closed with 1009.
+    pub inflation_ratio_max: u32,
+    /// Bytes that a compressed message may have whatever its ratio. Default 1 MiB.
+    pub inflation_ratio_from: usize,
     /// Bytes that wait to be written. Default 64 KiB. At the cap: `send` waits, and pings are answered only
     /// with the newest pong. What was begun may pass it by one fragment of 64 KiB.
     pub unsent_max: usize,
@@ -50,6 +55,8 @@ impl Default for Limits {
             message_size_max: wire.message_size_max,
             frame_size_max: wire.frame_size_max,
             fragments_max: wire.fragments_max,
+            inflation_ratio_max: wire.inflation_ratio_max,
+            inflation_ratio_from: wire.inflation_ratio_from,
             unsent_max: 64 << 10,
             queue_max: 1_024,
             ping_interval: Duration::from_secs(30),
@@ -71,6 +78,8 @@ impl Limits {
             message_size_max: self.message_size_max,
             frame_size_max: self.frame_size_max,
             fragments_max: self.fragments_max,
+            inflation_ratio_max: self.inflation_ratio_max,
+            inflation_ratio_from: self.inflation_ratio_from,
         }
     }
 

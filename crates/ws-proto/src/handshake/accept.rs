@@ -1,7 +1,9 @@
 //! The server's judgement of a handshake (RFC 6455 §4.2). Not authentication and not routing, which the shell
 //! does before or after with the same [`Request`]. Called once per connection by servers.
 
+use crate::deflate::DeflateParams;
 use crate::error::Rejection;
+use crate::handshake::deflate::answer_deflate;
 use crate::handshake::headers::is_token;
 use crate::handshake::key::{accept_key, check_key};
 use crate::handshake::origin::OriginPolicy;
@@ -14,6 +16,9 @@ pub struct AcceptOptions {
     pub origin: OriginPolicy,
     /// Subprotocols, the preferred first. Default: none. A client that offers none of them is accepted without.
     pub subprotocols: Vec<String>,
+    /// permessage-deflate (RFC 7692), and how, beyond what the client asks for. Default: none, and the extensions that
+    /// the client offers are not looked at.
+    pub deflate: Option<DeflateParams>,
 }
 
 /// A handshake that was accepted; send its response, and the rest is frames.
@@ -21,6 +26,7 @@ pub struct AcceptOptions {
 pub struct Accepted {
     accept: String,
     subprotocol: Option<String>,
+    deflate: Option<(DeflateParams, String)>,
 }
 
 /// Judges a request for a WebSocket.
@@ -43,7 +49,11 @@ pub fn accept(request: &Request<'_>, options: &AcceptOptions) -> Result<Accepted
         let origin = String::from_utf8_lossy(origin.unwrap_or_default()).into_owned();
         return Err(Rejection::OriginForbidden(origin));
     }
-    Ok(Accepted { accept: accept_key(key), subprotocol: choose_subprotocol(request, options)? })
+    let deflate = match options.deflate {
+        Some(wish) => answer_deflate(request.headers.all("sec-websocket-extensions"), wish)?,
+        None => None,
+    };
+    Ok(Accepted { accept: accept_key(key), subprotocol: choose_subprotocol(request, options)?, deflate })
 }
 
 fn check_request(request: &Request<'_>) -> Result<(), Rejection> {
@@ -96,11 +106,17 @@ impl Accepted {
         self.subprotocol.as_deref()
     }
 
+    /// How messages may be compressed from now on; for [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.deflate.as_ref().map(|(params, _)| *params)
+    }
+
     /// The headers of the 101 response, for HTTP libraries.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", self.accept.as_str())]
             .into_iter()
             .chain(self.subprotocol().map(|name| ("Sec-WebSocket-Protocol", name)))
+            .chain(self.deflate.iter().map(|(_, answer)| ("Sec-WebSocket-Extensions", answer.as_str())))
     }
 
     /// The whole 101 response.

@@ -1,7 +1,9 @@
 //! The client's side of the handshake (RFC 6455 §4.1): the request, and a strict look at the answer. Redirects
 //! are not followed. Used by clients, once per connection.
 
+use crate::deflate::DeflateParams;
 use crate::error::{HandshakeError, UsageError};
+use crate::handshake::deflate::{confirm_deflate, offer_deflate};
 use crate::handshake::head::{HandshakeLimits, HeadFault, HeadScan};
 use crate::handshake::headers::{Headers, is_origin_form, is_token, is_value};
 use crate::handshake::key::{accept_key, encode_key};
@@ -28,6 +30,7 @@ pub struct ClientHandshake {
     key: String,
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
+    deflate: Option<DeflateParams>,
     scan: HeadScan,
 }
 
@@ -38,6 +41,8 @@ pub struct Established {
     pub head_size: usize,
     /// The subprotocol that the server chose from those asked for.
     pub subprotocol: Option<String>,
+    /// How messages may be compressed from now on; for [`Connection::with_deflate`](crate::Connection::with_deflate).
+    pub deflate: Option<DeflateParams>,
 }
 
 impl ClientHandshake {
@@ -50,6 +55,7 @@ impl ClientHandshake {
             key: encode_key(nonce),
             headers: Vec::new(),
             subprotocols: Vec::new(),
+            deflate: None,
             scan: HeadScan::default(),
         }
     }
@@ -81,6 +87,12 @@ impl ClientHandshake {
         Ok(())
     }
 
+    /// Offers permessage-deflate (RFC 7692), which the server may leave out. `client_max_window_bits` of 15 lets the
+    /// server ask for less.
+    pub fn deflate(&mut self, params: DeflateParams) {
+        self.deflate = Some(params);
+    }
+
     /// The whole request.
     pub fn request(&self) -> Vec<u8> {
         let mut request = format!(
@@ -90,6 +102,9 @@ impl ClientHandshake {
         );
         if !self.subprotocols.is_empty() {
             request.extend(["Sec-WebSocket-Protocol: ", &self.subprotocols.join(", "), "\r\n"]);
+        }
+        if let Some(params) = self.deflate {
+            request.extend(["Sec-WebSocket-Extensions: ", &offer_deflate(params), "\r\n"]);
         }
         for (name, value) in &self.headers {
             request.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
@@ -121,11 +136,13 @@ impl ClientHandshake {
             (code, _) => return Err(HandshakeError::Status(code.unwrap_or_default())),
         }
         let headers = Headers::new(response.headers.iter().map(|header| (header.name, header.value)));
-        let subprotocol = self.check_headers(&headers)?;
-        Ok(Some(Established { head_size, subprotocol }))
+        self.check_upgrade(&headers)?;
+        let deflate = confirm_deflate(headers.all("sec-websocket-extensions"), self.deflate)?;
+        let subprotocol = self.check_subprotocol(&headers)?;
+        Ok(Some(Established { head_size, subprotocol, deflate }))
     }
 
-    fn check_headers(&self, headers: &Headers<'_>) -> Result<Option<String>, HandshakeError> {
+    fn check_upgrade(&self, headers: &Headers<'_>) -> Result<(), HandshakeError> {
         match headers.one("upgrade") {
             Ok(Some(value)) if value.eq_ignore_ascii_case(b"websocket") => {}
             _ => return Err(HandshakeError::UpgradeMissing),
@@ -135,12 +152,12 @@ impl ClientHandshake {
         }
         let expected = accept_key(self.key.as_bytes());
         match headers.one("sec-websocket-accept") {
-            Ok(Some(value)) if value == expected.as_bytes() => {}
-            _ => return Err(HandshakeError::AcceptWrong),
+            Ok(Some(value)) if value == expected.as_bytes() => Ok(()),
+            _ => Err(HandshakeError::AcceptWrong),
         }
-        if headers.list("sec-websocket-extensions").next().is_some() {
-            return Err(HandshakeError::ExtensionUnasked);
-        }
+    }
+
+    fn check_subprotocol(&self, headers: &Headers<'_>) -> Result<Option<String>, HandshakeError> {
         match headers.one("sec-websocket-protocol") {
             Ok(None) => Ok(None),
             Ok(Some(chosen)) => self

@@ -23,7 +23,7 @@ fn frames(text: &[u8], size: usize) -> Vec<u8> {
     loop {
         let piece = pieces.next().unwrap_or_default();
         let fin = pieces.peek().is_none();
-        let header = Header { fin, opcode, mask: None, payload_len: piece.len() as u64 };
+        let header = Header { fin, compressed: false, opcode, mask: None, payload_len: piece.len() as u64 };
         stream.extend_from_slice(&header.encode());
         stream.extend_from_slice(piece);
         opcode = Opcode::Continuation;
@@ -52,7 +52,8 @@ fn decode(stream: &[u8], read: usize) -> Result<usize, ProtocolError> {
 fn check_first_wrong_byte(text: &[u8]) {
     let wrong = std::str::from_utf8(text).err().filter(|error| error.error_len().is_some());
     let good = wrong.map_or(text.len(), |error| error.valid_up_to() + error.error_len().unwrap_or_default());
-    let header = Header { fin: true, opcode: Opcode::Text, mask: None, payload_len: 1 << 20 };
+    let header =
+        Header { fin: true, compressed: false, opcode: Opcode::Text, mask: None, payload_len: 1 << 20 };
     let mut decoder = Decoder::new(Role::Client, Limits::default());
     let mut head = header.encode().to_vec();
     assert!(decoder.decode(&mut &mut head[..]).is_ok());

@@ -344,7 +344,9 @@ fn t28_what_we_send() {
         let other = if role == Role::Server { Role::Client } else { Role::Server };
         let mut rest = &out[..];
         let mut frames = 0u8;
-        while let Some((header, size)) = Header::decode(rest, other).expect("well formed for the other end") {
+        while let Some((header, size)) =
+            Header::decode(rest, other, false).expect("well formed for the other end")
+        {
             frames += 1;
             assert_eq!(header.mask, (role == Role::Client).then_some([frames; 4]), "each frame its own key");
             rest = &rest[size + header.payload_len as usize..];

@@ -35,7 +35,7 @@ fn any_stream(role: Role) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn limits() -> Limits {
-    Limits { message_size_max: 1_000, frame_size_max: 280, fragments_max: 6 }
+    Limits { message_size_max: 1_000, frame_size_max: 280, fragments_max: 6, ..Limits::default() }
 }
 
 /// The events and the bytes sent, when each of `cuts` ends a read. Nothing is sent between reads, so that

@@ -27,7 +27,8 @@ fn check(answer: &str, expect: Result<Option<&str>, HandshakeError>) {
     }
     let verdict = handshake.receive(answer.as_bytes(), &HandshakeLimits::default());
     let expect = expect.map(|subprotocol| {
-        Some(Established { head_size: answer.len(), subprotocol: subprotocol.map(str::to_owned) })
+        let subprotocol = subprotocol.map(str::to_owned);
+        Some(Established { head_size: answer.len(), subprotocol, deflate: None })
     });
     assert_eq!(verdict, expect, "{answer:?}");
 }
@@ -58,7 +59,8 @@ fn both_sides_understand_each_other() {
     for size in 0..response.len() {
         assert_eq!(client.receive(&received[..size], &HandshakeLimits::default()), Ok(None));
     }
-    let established = Established { head_size: response.len(), subprotocol: Some("a".into()) };
+    let subprotocol = Some("a".into());
+    let established = Established { head_size: response.len(), subprotocol, deflate: None };
     assert_eq!(client.receive(&received, &HandshakeLimits::default()), Ok(Some(established)));
 }
 

@@ -11,10 +11,10 @@ fn every_length_at_the_borders_of_its_forms() {
         let mut whole = crate::wire::Peer::server();
         whole.read(&masked(0x82, &payload));
         assert_eq!(whole.events, [binary(&payload)]);
-        let header = Header { fin: true, opcode: Opcode::Binary, mask: None, payload_len: len as u64 };
+        let header = Header::whole(Opcode::Binary, len);
         let expect = &frame(0x82, None, &payload)[..header.encode().len()];
         assert_eq!(&*header.encode(), expect, "{len}");
-        let decoded = Header::decode(expect, Role::Client);
+        let decoded = Header::decode(expect, Role::Client, false);
         assert_eq!(decoded, Ok(Some((header, expect.len()))));
     }
 }
@@ -42,14 +42,19 @@ fn lengths_of_2_to_the_53_and_more() {
 /// A limit of "none" still adds without overflow.
 #[test]
 fn no_limit_still_checks_the_sum() {
-    let limits = Limits { message_size_max: usize::MAX, frame_size_max: usize::MAX, fragments_max: u32::MAX };
+    let limits = Limits {
+        message_size_max: usize::MAX,
+        frame_size_max: usize::MAX,
+        fragments_max: u32::MAX,
+        ..Limits::default()
+    };
     let huge = |first: u8, len: u64| [&[first, 0xFF][..], &len.to_be_bytes(), &[0; 4]].concat();
     check_with(Role::Server, &limits, &[huge(0x82, (1 << 63) - 1)], &[]);
 }
 
 #[test]
 fn sizes_at_the_limits() {
-    let limits = Limits { message_size_max: 300, frame_size_max: 200, fragments_max: 3 };
+    let limits = Limits { message_size_max: 300, frame_size_max: 200, fragments_max: 3, ..Limits::default() };
     let part = |first: u8, len: usize| masked(first, &vec![b'x'; len]);
     let message = |len: usize| binary(&vec![b'x'; len]);
     let check = |frames: &[Vec<u8>], expect: Event| {
