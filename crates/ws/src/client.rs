@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use trunkline_ws_proto::Role;
 use trunkline_ws_proto::handshake::{ClientHandshake, Established, Url};
 
+use crate::compression::{Agreed, Compression};
 use crate::error::{Deadline, Error};
 use crate::keys::nonce;
 use crate::limits::Limits;
@@ -27,7 +28,13 @@ use crate::socket::{Origin, Socket};
 /// # Ok(()) }
 /// ```
 pub fn connect(url: impl Into<String>) -> Connect {
-    Connect { url: url.into(), headers: Vec::new(), subprotocols: Vec::new(), limits: Limits::default() }
+    Connect {
+        url: url.into(),
+        headers: Vec::new(),
+        subprotocols: Vec::new(),
+        compression: None,
+        limits: Limits::default(),
+    }
 }
 
 /// A connection to be made; await it. What is wrong with its parts is said then.
@@ -37,6 +44,7 @@ pub struct Connect {
     url: String,
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
+    compression: Option<Compression>,
     limits: Limits,
 }
 
@@ -56,6 +64,12 @@ impl Connect {
     /// Sends `Authorization: Bearer …`.
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
+    }
+
+    /// Offers to compress messages; the server decides. Default: no.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
+        self
     }
 
     /// Caps and deadlines.
@@ -87,7 +101,7 @@ impl Connect {
             .map_err(|_| Error::Timeout(Deadline::Connect))??;
         stream.set_nodelay(true)?;
         let peer_addr = stream.peer_addr().ok();
-        open(stream, peer_addr, handshake, self.limits).await
+        open(stream, peer_addr, handshake, self.compression, self.limits).await
     }
 
     fn handshake(&self, url: &Url) -> Result<ClientHandshake, Error> {
@@ -98,6 +112,9 @@ impl Connect {
         for (name, value) in &self.headers {
             handshake.header(name, value)?;
         }
+        if let Some(compression) = self.compression {
+            handshake.deflate(compression.params);
+        }
         Ok(handshake)
     }
 }
@@ -106,6 +123,7 @@ async fn open(
     mut stream: TcpStream,
     peer_addr: Option<SocketAddr>,
     mut handshake: ClientHandshake,
+    compression: Option<Compression>,
     limits: Limits,
 ) -> Result<Socket, Error> {
     let mut received = Vec::new();
@@ -117,6 +135,7 @@ async fn open(
     let origin = Origin {
         subprotocol: established.subprotocol.map(String::into_boxed_str),
         peer_addr,
+        deflate: Agreed::new(established.deflate, compression),
         ..Origin::default()
     };
     Ok(Socket::with_origin(Role::Client, stream, received, Arc::new(limits), None, origin))

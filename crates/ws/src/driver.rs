@@ -16,9 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep};
 use trunkline_ws_proto::{
-    CloseCode, CloseFrame, Connection, Incoming, MessageKind, PreparedMessage, ProtocolError, Role,
+    CloseCode, CloseFrame, Connection, DeflateOptions, Incoming, MessageKind, PreparedMessage, ProtocolError,
+    Role,
 };
 
+use crate::compression::{Agreed, with_pool};
 use crate::error::{Deadline, Error};
 use crate::keys::MaskKeys;
 use crate::limits::Limits;
@@ -84,11 +86,14 @@ impl Outcome {
 struct Fragmented {
     kind: MessageKind,
     rest: Bytes,
+    deflated: bool,
 }
 
 pub(crate) struct Driver {
     stream: Box<dyn Stream>,
     connection: Connection,
+    /// How we compress, where that was agreed on.
+    deflate: Option<DeflateOptions>,
     stage: Stage,
     /// Read but not decoded, from `received_from` on.
     received: Vec<u8>,
@@ -129,10 +134,13 @@ impl Driver {
         received: Vec<u8>,
         limits: Arc<Limits>,
         shutdown: Option<OwnedNotified>,
+        deflate: Option<Agreed>,
     ) -> Self {
         Self {
             stream,
-            connection: Connection::new(role, limits.wire()),
+            connection: Connection::new(role, limits.wire())
+                .with_deflate(deflate.map(|agreed| agreed.params)),
+            deflate: deflate.map(|agreed| agreed.options),
             stage: Stage::Running,
             received,
             received_from: 0,
@@ -298,7 +306,7 @@ impl Driver {
         let mut input = &mut self.received[self.received_from..];
         let len_max = self.out_from.saturating_add(self.limits.unsent_max);
         let answers = Answers { out: &mut self.out, len_max, keys: &mut self.keys };
-        let decoded = decode(&mut self.connection, &mut input, answers);
+        let decoded = decode(&mut self.connection, self.deflate, &mut input, answers);
         self.received_from = size - input.len();
         if self.received_from == size {
             self.received = Vec::new();
@@ -326,7 +334,7 @@ impl Driver {
         (self.heard, self.pinged) = (Instant::now(), false);
         let len_max = self.out_from.saturating_add(self.limits.unsent_max);
         let answers = Answers { out: &mut self.out, len_max, keys: &mut self.keys };
-        let decoded = decode(&mut self.connection, &mut input, answers);
+        let decoded = decode(&mut self.connection, self.deflate, &mut input, answers);
         self.received.extend_from_slice(input);
         Poll::Ready(self.handle(decoded))
     }
@@ -434,11 +442,23 @@ impl Driver {
         if self.connection.role() == Role::Client || message.frame().len() > FRAGMENT_SIZE {
             return self.enqueue(message.kind(), message.payload());
         }
-        self.connection.send_prepared(message, &mut self.out).expect("an open server between two messages");
+        let Self { connection, out, .. } = self;
+        match self.deflate {
+            None => connection.send_prepared(message, out),
+            Some(options) => with_pool(options, |pool| connection.send_prepared_with(pool, message, out)),
+        }
+        .expect("an open server between two messages");
     }
 
     fn enqueue(&mut self, kind: MessageKind, payload: Bytes) {
-        self.fragmented = Some(Fragmented { kind, rest: payload });
+        let connection = &mut self.connection;
+        let deflated = self.deflate.and_then(|options| {
+            with_pool(options, |pool| connection.deflate(pool, &payload).map(Bytes::copy_from_slice))
+        });
+        self.fragmented = Some(match deflated {
+            Some(rest) => Fragmented { kind, rest, deflated: true },
+            None => Fragmented { kind, rest: payload, deflated: false },
+        });
         self.send_fragment();
     }
 
@@ -446,9 +466,13 @@ impl Driver {
         let Some(mut message) = self.fragmented.take() else { return };
         let fragment = message.rest.split_to(message.rest.len().min(FRAGMENT_SIZE));
         let last = message.rest.is_empty();
-        self.connection
-            .send_fragment(message.kind, &fragment, last, || self.keys.next(), &mut self.out)
-            .expect("open, and one message at a time");
+        let key = || self.keys.next();
+        if message.deflated {
+            self.connection.send_deflated(message.kind, &fragment, last, key, &mut self.out)
+        } else {
+            self.connection.send_fragment(message.kind, &fragment, last, key, &mut self.out)
+        }
+        .expect("open, and one message at a time");
         if !last {
             self.fragmented = Some(message);
         }
@@ -575,9 +599,18 @@ struct Answers<'d> {
 }
 
 /// Up to the next message or the end of the conversation. Each ping has its pong in its place as long as there is room.
-fn decode(connection: &mut Connection, input: &mut &mut [u8], answers: Answers<'_>) -> Decoded {
+fn decode(
+    connection: &mut Connection,
+    deflate: Option<DeflateOptions>,
+    input: &mut &mut [u8],
+    answers: Answers<'_>,
+) -> Decoded {
     loop {
-        match connection.receive(input) {
+        let received = match deflate {
+            None => connection.receive(input),
+            Some(options) => with_pool(options, |pool| connection.receive_with(pool, input)),
+        };
+        match received {
             Ok(None) => return Decoded::NeedsMore,
             Ok(Some(Incoming::Message { kind, payload })) => {
                 return Decoded::Message(Message::from_payload(kind, payload));

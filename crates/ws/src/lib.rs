@@ -42,8 +42,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What it leaves out, so far: TLS, compression (RFC 7692), HTTP/2 (RFC 8441), reconnecting, proxies. What it will not
+//! What it leaves out, so far: TLS, HTTP/2 (RFC 8441), reconnecting, proxies. What it will not
 //! do: follow redirects, speak older versions of the protocol, be an HTTP server.
+//!
+//! Messages are compressed (RFC 7692) where [`Server::compression`] or [`Connect::compression`] asks for it; see
+//! [`Compression`].
 //!
 //! All caps and deadlines are in [`Limits`], with their defaults.
 
@@ -53,11 +56,13 @@ mod socket;
 mod sender;
 mod message;
 mod limits;
+mod compression;
 mod error;
 mod driver;
 mod keys;
 
 pub use client::{Connect, connect};
+pub use compression::Compression;
 pub use error::{Deadline, Error};
 pub use limits::Limits;
 pub use message::Message;
@@ -66,6 +71,6 @@ pub use server::Server;
 pub use socket::Socket;
 pub use trunkline_ws_proto::handshake::{OriginPolicy, Request};
 pub use trunkline_ws_proto::{
-    CloseCode, CloseFrame, HandshakeError, MessageKind, PreparedMessage, ProtocolError, Rejection, Role,
-    UsageError,
+    CloseCode, CloseFrame, DeflateOptions, DeflateParams, HandshakeError, MessageKind, PreparedMessage,
+    ProtocolError, Rejection, Role, UsageError,
 };

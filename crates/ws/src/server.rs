@@ -16,6 +16,7 @@ use trunkline_ws_proto::handshake::{
 };
 use trunkline_ws_proto::{Rejection, Role};
 
+use crate::compression::{Agreed, Compression};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::socket::{Origin, Socket};
@@ -37,6 +38,7 @@ pub struct Server {
 struct Config {
     limits: Arc<Limits>,
     options: AcceptOptions,
+    compression: Option<Compression>,
     paths: Vec<String>,
     admit: Option<Box<Admit>>,
 }
@@ -51,6 +53,7 @@ impl Server {
         let config = Config {
             limits: Arc::new(Limits::default()),
             options: AcceptOptions::default(),
+            compression: None,
             paths: Vec::new(),
             admit: None,
         };
@@ -75,6 +78,14 @@ impl Server {
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.config.options.subprotocols.push(name.into());
+        self
+    }
+
+    /// Compresses messages for clients that offer it, as all browsers do. Default: no.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.options.deflate = Some(compression.params);
+        self.config.compression = Some(compression);
         self
     }
 
@@ -209,6 +220,7 @@ impl Config {
                     subprotocol: accepted.subprotocol().map(Box::from),
                     peer_addr: Some(peer),
                     permit: Some(place),
+                    deflate: Agreed::new(accepted.deflate(), self.compression),
                 };
                 let limits = self.limits.clone();
                 return Some(Socket::with_origin(Role::Server, stream, received, limits, Some(told), origin));

@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::futures::OwnedNotified;
 use trunkline_ws_proto::handshake::{HandshakeLimits, Parsed, Request};
-use trunkline_ws_proto::{CloseCode, CloseFrame, Role};
+use trunkline_ws_proto::{CloseCode, CloseFrame, DeflateParams, Role};
 
+use crate::compression::Agreed;
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -47,6 +48,7 @@ pub(crate) struct Origin {
     pub(crate) peer_addr: Option<SocketAddr>,
     /// The place among the server's open connections.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) deflate: Option<Agreed>,
 }
 
 impl Socket {
@@ -68,7 +70,7 @@ impl Socket {
         shutdown: Option<OwnedNotified>,
         origin: Origin,
     ) -> Self {
-        let driver = Driver::new(role, Box::new(stream), received, limits, shutdown);
+        let driver = Driver::new(role, Box::new(stream), received, limits, shutdown, origin.deflate);
         Self { inner: Some(Box::new(Inner { driver, origin })) }
     }
 
@@ -142,6 +144,11 @@ impl Socket {
     /// The subprotocol that both sides agreed to.
     pub fn subprotocol(&self) -> Option<&str> {
         self.inner().origin.subprotocol.as_deref()
+    }
+
+    /// How messages are compressed, where both sides agreed to that.
+    pub fn compression(&self) -> Option<DeflateParams> {
+        self.inner().origin.deflate.map(|agreed| agreed.params)
     }
 
     /// The peer's address, where the stream has one.

@@ -5,6 +5,7 @@ mod raw;
 
 mod cancel;
 mod close;
+mod compression;
 mod flow;
 mod json;
 
