@@ -1,8 +1,8 @@
 //! # The WebSocket protocol without IO
 //!
-//! RFC 6455 as pure state machines, for both ends of the line. Bytes, masking keys and handshake keys are
-//! arguments; what is to be sent is appended to a buffer of the caller's. There is no clock, socket, task, lock or
-//! `unsafe` here, so that the same core drives an event loop with a hundred thousand connections, a tokio
+//! RFC 6455 and permessage-deflate (RFC 7692) as pure state machines, for both ends of the line. Bytes, masking keys
+//! and handshake keys are arguments; what is to be sent is appended to a buffer of the caller's. There is no clock,
+//! socket, task, lock or `unsafe` here, so that the same core drives an event loop with a hundred thousand connections, a tokio
 //! crate, and a test.
 //!
 //! ```text
@@ -24,6 +24,14 @@
 //! queues the close frame itself. A length field never sizes an allocation.
 //!
 //! What it leaves to its caller: sockets, TLS, deadlines, randomness, backpressure.
+//!
+//! # Compression
+//!
+//! Where a handshake agrees on permessage-deflate ([`handshake::AcceptOptions::deflate`],
+//! [`handshake::ClientHandshake::deflate`]), [`Connection::with_deflate`] takes what was agreed, and the `*_with` calls
+//! take the thread's [`DeflatePool`]. By default each message is compressed by itself, so that connections own neither
+//! a compressor nor an inflater: an idle one costs what it costs without. A message is inflated in steps, each
+//! counted against the limits on size and ratio before the next.
 //!
 //! # The loop
 //!
