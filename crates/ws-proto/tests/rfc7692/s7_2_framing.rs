@@ -156,6 +156,9 @@ fn a_prepared_message_is_compressed_once_for_each_window() {
     let mut other = DeflatePool::default();
     assert_eq!(connection(15).prepared_frame(&mut other, &clone).as_ptr(), first.as_ptr());
     assert_ne!(connection(9).prepared_frame(&mut pool, &prepared).as_ptr(), first.as_ptr());
+    // A compressor that remembers would not know of it.
+    let takeover = Connection::new(Role::Server, Limits::default()).with_deflate(Some(TAKEOVER));
+    assert_eq!(takeover.prepared_frame(&mut pool, &prepared), prepared.frame());
     let plain = Connection::new(Role::Server, Limits::default());
     assert_eq!(plain.prepared_frame(&mut pool, &prepared), prepared.frame());
     let not_asked_for = PreparedMessage::text(&"Hello".repeat(100));
@@ -171,6 +174,26 @@ fn a_prepared_message_is_compressed_once_for_each_window() {
         client.read(&server.out);
         assert_eq!(client.events, vec![text(&"Hello".repeat(100)); 3]);
         assert!(server.out.len() < 100);
+    }
+}
+
+/// What we send refers back no further than the window: noise that comes again behind it does not get smaller, noise
+/// that comes again within it does. A window of 8 bits is not used at all.
+#[test]
+fn the_window_is_kept_to() {
+    let word = noise(200);
+    for bits in 8..=15u8 {
+        let params = DeflateParams { server_max_window_bits: bits, ..TAKEOVER };
+        let deflated = |gap: usize| {
+            let message = [&word[..], &vec![0; gap], &word].concat();
+            let Peer { mut connection, mut pool, .. } = Peer::server(params);
+            pool.set_options(DeflateOptions { level: 9, size_min: 0 });
+            connection.deflate(&mut pool, &message).expect("with takeover all is compressed").len()
+        };
+        let size = 1 << bits;
+        assert!(deflated(size) > 400, "{bits} bits: {}", deflated(size));
+        let near = if bits == 8 { 0 } else { size / 2 - 220 };
+        assert_eq!(deflated(near) < 350, bits != 8, "{bits} bits: {}", deflated(near));
     }
 }
 
