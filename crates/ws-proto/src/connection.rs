@@ -65,10 +65,8 @@ struct Rare {
     message: Vec<u8>,
     /// The compressed message that came in pieces, once it is too much to be held.
     inflation: Option<Box<Inflation>>,
-    /// Context takeover: the last bytes of what the peer has sent.
-    window: Vec<u8>,
-    /// Context takeover: what compresses all that we send.
-    deflater: Option<Deflater>,
+    /// What stays between messages, with context takeover.
+    takeover: Option<Box<Takeover>>,
     /// The control frame that came in pieces, as far as it has come.
     control: Vec<u8>,
     /// The newest ping's payload, not yet answered.
@@ -77,12 +75,19 @@ struct Rare {
     failure: Option<ProtocolError>,
 }
 
+#[derive(Debug, Default)]
+struct Takeover {
+    /// The last bytes of what the peer has sent.
+    window: Vec<u8>,
+    /// What compresses all that we send.
+    deflater: Option<Deflater>,
+}
+
 impl Rare {
     fn is_empty(&self) -> bool {
         self.message.capacity() == 0
             && self.inflation.is_none()
-            && self.window.capacity() == 0
-            && self.deflater.is_none()
+            && self.takeover.is_none()
             && self.control.capacity() == 0
             && self.pong.is_none()
             && self.close_received.is_none()
@@ -349,12 +354,12 @@ impl Connection {
             return pool.deflate_alone(payload, direction.window_bits);
         }
         let level = pool.options().level;
-        let rare = self.rare.get_or_insert_default();
+        let takeover = self.rare.get_or_insert_default().takeover.get_or_insert_default();
         let mut deflater =
-            rare.deflater.take().unwrap_or_else(|| Deflater::new(direction.window_bits, level));
+            takeover.deflater.take().unwrap_or_else(|| Deflater::new(direction.window_bits, level));
         // A compressor that failed is dropped: what the peer knows is then not referred to any more.
         let deflated = deflate(&mut deflater, payload, pool.buffer())?;
-        rare.deflater = Some(deflater);
+        takeover.deflater = Some(deflater);
         Some(deflated)
     }
 
@@ -580,7 +585,10 @@ impl Connection {
         let kind = if chunk.opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         let rules = Rules { limits: self.decoder.limits(), kind };
         let (lent, held, window) = match &mut self.rare {
-            Some(rare) => (rare.inflation.take(), std::mem::take(&mut rare.message), &rare.window[..]),
+            Some(rare) => {
+                let window = rare.takeover.as_ref().map_or(&[][..], |takeover| &takeover.window);
+                (rare.inflation.take(), std::mem::take(&mut rare.message), window)
+            }
             None => (None, Vec::new(), &[][..]),
         };
         if !chunk.last && lent.is_none() && held.len() + chunk.payload.len() <= COMPRESSED_HELD_MAX {
@@ -600,7 +608,8 @@ impl Connection {
         if direction.takeover || self.rare.is_some() {
             self.with_rare(|rare| {
                 if direction.takeover {
-                    keep_window(&mut rare.window, &message, direction.window_bits);
+                    let takeover = rare.takeover.get_or_insert_default();
+                    keep_window(&mut takeover.window, &message, direction.window_bits);
                 }
             });
         }
