@@ -55,9 +55,12 @@ fn check_request(request: &Request<'_>, limits: &HandshakeLimits) {
 }
 
 fn check_response(answer: &[u8]) {
+    // httparse forgives a bare LF, the scan does not.
+    let end = HeadScan::default().find(answer, &HandshakeLimits::default());
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut response = httparse::Response::new(&mut headers);
     let Ok(httparse::Status::Complete(size)) = response.parse(answer) else { panic!("{answer:?}") };
+    assert_eq!(end, Ok(Some(size)), "{}", answer.escape_ascii());
     let length = response.headers.iter().find(|header| header.name == "Content-Length");
     let length =
         length.map(|header| String::from_utf8_lossy(header.value).parse::<usize>().expect("a number"));

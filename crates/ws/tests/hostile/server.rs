@@ -195,7 +195,12 @@ fn an_endless_head() {
     }
 }
 
-#[tokio::test]
+/// So long that only what never ends takes longer; the clock is paused, so it costs nothing.
+async fn ends<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(3_600), future).await.expect("it ends")
+}
+
+#[tokio::test(start_paused = true)]
 async fn masked_frames() {
     for first in [0x81, 0x82, 0x01, 0x89, 0x8A, 0x88] {
         let (mut socket, mut raw) = pair(Role::Client, 1 << 10, Limits::default());
@@ -205,13 +210,13 @@ async fn masked_frames() {
             raw.expect_close(1002, &ProtocolError::MaskUnexpected.to_string()).await;
             drop(raw);
         };
-        let (end, ()) = tokio::join!(socket.recv(), far);
+        let (end, ()) = ends(async { tokio::join!(socket.recv(), far) }).await;
         assert!(matches!(end, Err(Error::Protocol(ProtocolError::MaskUnexpected))), "{end:?}");
     }
 }
 
 /// A frame that claims more than the limit is refused from its header; one that claims less costs what comes.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_endless_frame() {
     let (mut socket, mut raw) = pair(Role::Client, 64 << 10, Limits::default());
     raw.stream.write_all(b"\x82\x7f\0\0\0\0\x01\0\0\x01").await.expect("there is room");
@@ -219,7 +224,7 @@ async fn an_endless_frame() {
         raw.expect_close(1009, &ProtocolError::FrameTooBig.to_string()).await;
         drop(raw);
     };
-    let (end, ()) = tokio::join!(socket.recv(), far);
+    let (end, ()) = ends(async { tokio::join!(socket.recv(), far) }).await;
     assert!(matches!(end, Err(Error::Protocol(ProtocolError::FrameTooBig))), "{end:?}");
 
     let (mut socket, mut raw) = pair(Role::Client, 64 << 10, Limits::default());
@@ -270,7 +275,7 @@ async fn a_server_that_never_ends_tcp() {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            end = socket.close(1000, "") => end.expect("both close frames were seen"),
+            end = ends(socket.close(1000, "")) => end.expect("both close frames were seen"),
             () = far => {}
         }
         assert_eq!(start.elapsed(), Limits::default().close_timeout);
@@ -296,7 +301,7 @@ async fn a_server_that_never_closes() {
             }
         };
         let end = tokio::select! {
-            end = socket.close(1000, "") => end,
+            end = ends(socket.close(1000, "")) => end,
             () = far => Ok(()),
         };
         assert!(matches!(end, Err(Error::Timeout(Deadline::Close))), "{end:?}");
@@ -311,7 +316,7 @@ async fn a_server_that_goes_silent() {
     let (mut socket, mut raw) = pair(Role::Client, 1 << 10, Limits::default());
     raw.stream.write_all(b"\x82\x7e\x10\x00begun").await.expect("there is room");
     let start = Instant::now();
-    let end = socket.recv().await;
+    let end = ends(socket.recv()).await;
     assert!(matches!(end, Err(Error::Lost(Some(std::io::ErrorKind::TimedOut)))), "{end:?}");
     let limits = Limits::default();
     assert_eq!(start.elapsed(), limits.ping_interval + limits.pong_timeout);
