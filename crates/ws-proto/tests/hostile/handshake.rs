@@ -307,6 +307,12 @@ fn t21_smuggling() {
         let verdict = judge(&head_with("GET / HTTP/1.1", name, value.as_bytes()));
         assert!(matches!(verdict, Err(Rejection::BodyUnexpected(_))), "{name}: {value}: {verdict:?}");
     }
+    // With the byte that folds, before any parser sees the line.
+    for fold in [" ", "\t"] {
+        let found = HeadScan::default()
+            .find(format!("GET / HTTP/1.1\r\nHost: a\r\n{fold}").as_bytes(), &HandshakeLimits::default());
+        assert_eq!(found, Err(Rejection::Malformed("a folded header line")));
+    }
     let both = head_with("GET / HTTP/1.1", "Content-Length", b"0\r\nTransfer-Encoding: chunked");
     assert_eq!(judge(&both), Err(Rejection::BodyUnexpected("Transfer-Encoding")));
     let twice = head_with("GET / HTTP/1.1", "Content-Length", b"0\r\nContent-Length: 0");
