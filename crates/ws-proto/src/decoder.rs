@@ -47,9 +47,19 @@ pub struct Decoder {
     /// Whether messages may be compressed.
     deflate: bool,
     message_size: u64,
+    /// Frames of that message that count against the limit.
     fragments: u32,
     /// Empty between messages, because none may end inside a character.
     utf8: Utf8,
+}
+
+/// What sizes are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sizes {
+    /// The limits on frames, messages and fragments.
+    Limited,
+    /// None, because the message is not held: only fragments without payload are counted, and chunks are cut.
+    Streamed { chunk_max: usize },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,12 +119,21 @@ impl Decoder {
     /// # Errors
     /// The first thing the peer did wrong. Stop decoding then: what follows has no meaning.
     pub fn decode<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Chunk<'b>>, ProtocolError> {
+        self.decode_as(Sizes::Limited, input)
+    }
+
+    /// [`Decoder::decode`] under other rules for sizes.
+    pub(crate) fn decode_as<'b>(
+        &mut self,
+        sizes: Sizes,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<Chunk<'b>>, ProtocolError> {
         loop {
             let frame = match self.stage {
                 Stage::Payload { remaining, key, opcode, fin, begun } => {
                     Frame { remaining, key, opcode, fin, begun }
                 }
-                Stage::Header { spill, len } => match self.decode_header(spill, len, input)? {
+                Stage::Header { spill, len } => match self.decode_header(spill, len, sizes, input)? {
                     Some(frame) => frame,
                     None => return Ok(None),
                 },
@@ -123,7 +142,7 @@ impl Decoder {
                 self.stage = Stage::inside(frame);
                 return Ok(None);
             }
-            let chunk = self.decode_payload(frame, input)?;
+            let chunk = self.decode_payload(frame, sizes, input)?;
             // A middle fragment without payload has nothing to say.
             if !chunk.payload.is_empty() || chunk.first || chunk.last {
                 return Ok(Some(chunk));
@@ -150,6 +169,7 @@ impl Decoder {
         &mut self,
         mut spill: [u8; HEADER_SIZE_MAX],
         len: u8,
+        sizes: Sizes,
         input: &mut &mut [u8],
     ) -> Result<Option<Frame>, ProtocolError> {
         let had = usize::from(len);
@@ -162,7 +182,7 @@ impl Decoder {
         };
         if let Some((header, size)) = decoded {
             take_front(input, size - had);
-            return self.begin_frame(header).map(Some);
+            return self.begin_frame(header, sizes).map(Some);
         }
         // A header that is not whole is shorter than the longest one, so all of the input fits.
         let rest = take_front(input, input.len());
@@ -172,7 +192,7 @@ impl Decoder {
     }
 
     /// The rules that need to know what came before (§5.4), and the limits.
-    fn begin_frame(&mut self, header: Header) -> Result<Frame, ProtocolError> {
+    fn begin_frame(&mut self, header: Header, sizes: Sizes) -> Result<Frame, ProtocolError> {
         let frame = Frame {
             remaining: header.payload_len,
             key: header.mask.unwrap_or_default(),
@@ -187,15 +207,18 @@ impl Decoder {
             (_, Some(_)) => return Err(ProtocolError::ContinuationExpected),
             (_, None) => self.begin_message(header),
         }
-        if header.payload_len > self.limits.frame_size_max as u64 {
+        let limited = sizes == Sizes::Limited;
+        if limited && header.payload_len > self.limits.frame_size_max as u64 {
             return Err(ProtocolError::FrameTooBig);
         }
         self.message_size =
             self.message_size.checked_add(header.payload_len).ok_or(ProtocolError::MessageTooBig)?;
-        if self.message_size > self.limits.message_size_max as u64 {
+        if limited && self.message_size > self.limits.message_size_max as u64 {
             return Err(ProtocolError::MessageTooBig);
         }
-        self.fragments = self.fragments.checked_add(1).ok_or(ProtocolError::FragmentsTooMany)?;
+        // Of a message without end each fragment that brings something is welcome.
+        let counts = u32::from(limited || header.payload_len == 0);
+        self.fragments = self.fragments.checked_add(counts).ok_or(ProtocolError::FragmentsTooMany)?;
         if self.fragments > self.limits.fragments_max {
             return Err(ProtocolError::FragmentsTooMany);
         }
@@ -215,9 +238,11 @@ impl Decoder {
     fn decode_payload<'b>(
         &mut self,
         mut frame: Frame,
+        sizes: Sizes,
         input: &mut &'b mut [u8],
     ) -> Result<Chunk<'b>, ProtocolError> {
-        let size = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+        let size_max = if let Sizes::Streamed { chunk_max } = sizes { chunk_max } else { usize::MAX };
+        let size = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len()).min(size_max);
         let payload = take_front(input, size);
         if self.role == Role::Server {
             frame.key = apply_mask(payload, frame.key);

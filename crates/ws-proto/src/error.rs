@@ -101,9 +101,9 @@ pub enum UsageError {
     /// A close reason over 123 bytes.
     #[error("a close reason has at most 123 bytes, not {0}")]
     CloseReasonTooLong(usize),
-    /// A prepared message is framed without a mask, which only a server may send.
-    #[error("a prepared message is not masked, so a client cannot send it")]
-    PreparedByClient,
+    /// A frame without a mask, as prepared messages are, which only a server may send.
+    #[error("a frame that is not masked, as those of prepared messages, cannot be sent by a client")]
+    UnmaskedByClient,
     /// A compressed frame on a line that has not agreed on compression.
     #[error("compression was not agreed on in the handshake")]
     CompressionNotAgreed,

@@ -21,6 +21,8 @@ const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
 pub(crate) struct Rules<'l> {
     pub(crate) limits: &'l Limits,
     pub(crate) kind: MessageKind,
+    /// The message goes out in pieces, so that its size has no limit.
+    pub(crate) streamed: bool,
 }
 
 /// A message that is being inflated, with the inflater that is lent to it.
@@ -28,6 +30,9 @@ pub(crate) struct Inflation {
     inflater: Inflate,
     /// Bytes taken by the inflater, and before it by those that a final block has ended.
     taken: u64,
+    /// Bytes of the message so far.
+    made: u64,
+    /// Those of them that were not taken out.
     message: Vec<u8>,
     utf8: Utf8,
     /// Whether the last byte ended a final block, so that nothing is under way.
@@ -45,7 +50,7 @@ impl Inflation {
             inflater.set_dictionary(window).expect("a raw stream takes a dictionary at its beginning");
         }
         let utf8 = Utf8::default();
-        Self { inflater, taken: 0, message: Vec::new(), utf8, between_streams: false }
+        Self { inflater, taken: 0, made: 0, message: Vec::new(), utf8, between_streams: false }
     }
 
     /// The message's memory so far.
@@ -94,7 +99,12 @@ impl Inflation {
         }
     }
 
-    /// The whole message.
+    /// What was made since it was last asked.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.message)
+    }
+
+    /// The whole message, or what is left of it.
     pub(crate) fn finish(
         mut self,
         rules: Rules<'_>,
@@ -119,19 +129,21 @@ impl Inflation {
     /// Counts and checks what came out of one step, and keeps it. Memory grows by doubling, up to the limit.
     fn keep(&mut self, piece: &[u8], rules: Rules<'_>) -> Result<(), ProtocolError> {
         let limits = rules.limits;
-        let size = self.message.len() + piece.len();
-        if size > limits.message_size_max {
+        self.made += piece.len() as u64;
+        if !rules.streamed && self.made > limits.message_size_max as u64 {
             return Err(ProtocolError::MessageTooBig);
         }
         let ratio_allows = self.taken.saturating_mul(u64::from(limits.inflation_ratio_max));
-        if size > limits.inflation_ratio_from && size as u64 > ratio_allows {
+        if self.made > limits.inflation_ratio_from as u64 && self.made > ratio_allows {
             return Err(ProtocolError::InflationRatio);
         }
         if rules.kind == MessageKind::Text {
             self.utf8.receive(piece, false).map_err(|_| ProtocolError::TextNotUtf8)?;
         }
+        let size = self.message.len() + piece.len();
         if size > self.message.capacity() {
-            let capacity = self.message.capacity().saturating_mul(2).clamp(size, limits.message_size_max);
+            let size_max = limits.message_size_max.max(size);
+            let capacity = self.message.capacity().saturating_mul(2).clamp(size, size_max);
             self.message.reserve_exact(capacity - self.message.len());
         }
         self.message.extend_from_slice(piece);
@@ -143,7 +155,7 @@ impl fmt::Debug for Inflation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflation")
             .field("taken", &self.taken)
-            .field("message", &self.message.len())
+            .field("made", &self.made)
             .finish_non_exhaustive()
     }
 }

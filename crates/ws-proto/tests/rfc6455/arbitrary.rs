@@ -22,7 +22,7 @@ fn any_frame() -> impl Strategy<Value = (u8, Vec<u8>)> {
     (first, payload)
 }
 
-fn any_stream(role: Role) -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn any_stream(role: Role) -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec((any_frame(), any::<[u8; 4]>()), 0..20).prop_map(move |frames| {
         let frames = frames.into_iter().map(|((first, mut payload), key)| {
             if first & 0x08 != 0 {
@@ -41,17 +41,22 @@ fn limits() -> Limits {
 /// The events and the bytes sent, when each of `cuts` ends a read. Nothing is sent between reads, so that
 /// the answers to pings do not depend on the cuts.
 fn run(role: Role, stream: &[u8], cuts: &[prop::sample::Index]) -> (Vec<Event>, Vec<u8>) {
-    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-    ends.push(stream.len());
-    ends.sort_unstable();
     let mut peer = Peer::new(role, limits());
     let mut from = 0;
-    for end in ends {
+    for end in ends(cuts, stream.len()) {
         peer.read_only(&stream[from..end]);
         from = end;
     }
     peer.transmit();
     (peer.events, peer.out)
+}
+
+/// Where the reads end.
+pub(crate) fn ends(cuts: &[prop::sample::Index], size: usize) -> Vec<usize> {
+    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(size + 1)).collect();
+    ends.push(size);
+    ends.sort_unstable();
+    ends
 }
 
 proptest! {

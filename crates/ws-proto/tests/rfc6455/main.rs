@@ -15,3 +15,4 @@ mod s8_1_utf8;
 
 mod arbitrary;
 mod memory;
+mod streaming;

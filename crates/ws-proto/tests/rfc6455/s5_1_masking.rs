@@ -63,7 +63,7 @@ fn each_frame_asks_for_a_key_of_its_own() {
 fn a_client_cannot_send_what_was_framed_without_a_mask() {
     let mut client = Connection::new(Role::Client, Limits::default());
     let sent = client.send_prepared(&PreparedMessage::text("Hello"), &mut Vec::new());
-    assert_eq!(sent, Err(UsageError::PreparedByClient));
+    assert_eq!(sent, Err(UsageError::UnmaskedByClient));
 }
 
 proptest! {

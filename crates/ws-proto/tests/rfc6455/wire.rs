@@ -112,7 +112,7 @@ impl Peer {
     }
 }
 
-fn owned(incoming: Incoming<'_>) -> Event {
+pub(crate) fn owned(incoming: Incoming<'_>) -> Event {
     match incoming {
         Incoming::Message { kind: MessageKind::Text, payload } => {
             Event::Text(String::from_utf8(payload.into_vec()).expect("text is checked"))

@@ -29,7 +29,7 @@ fn any_payload() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A message in a few fragments, sometimes with a ping between them.
-fn any_message() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn any_message() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop::sample::select(vec![0x41u8, 0x42, 0x42, 0x01]);
     (kind, any_payload(), 1usize..6, any::<bool>()).prop_map(|(first, payload, parts, ping)| {
         let size = payload.len().div_ceil(parts).max(1);
@@ -48,17 +48,22 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn run(params: DeflateParams, stream: &[u8], cuts: &[prop::sample::Index]) -> Vec<Event> {
-    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-    ends.push(stream.len());
-    ends.sort_unstable();
     let limits = Limits { message_size_max: 16_000, ..Limits::default() };
     let mut peer = Peer::new(Role::Server, params, limits);
     let mut from = 0;
-    for end in ends {
+    for end in ends(cuts, stream.len()) {
         peer.read(&stream[from..end]);
         from = end;
     }
     peer.events
+}
+
+/// Where the reads end.
+pub(crate) fn ends(cuts: &[prop::sample::Index], size: usize) -> Vec<usize> {
+    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(size + 1)).collect();
+    ends.push(size);
+    ends.sort_unstable();
+    ends
 }
 
 proptest! {

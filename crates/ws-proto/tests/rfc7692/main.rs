@@ -10,3 +10,4 @@ mod s7_2_framing;
 mod arbitrary;
 mod bombs;
 mod memory;
+mod streaming;
