@@ -31,7 +31,8 @@ pub enum Error {
         "wss:// needs TLS, which comes with a cargo feature that this version does not have yet; use ws://"
     )]
     TlsUnsupported,
-    /// The queue of a [`Sender`](crate::Sender) has [`queue_max`](crate::Limits::queue_max) messages.
+    /// The queue of a [`Sender`](crate::Sender) has [`queue_max`](crate::Limits::queue_max) messages or
+    /// [`queue_bytes_max`](crate::Limits::queue_bytes_max) bytes.
     #[error("the queue of outgoing messages is full")]
     QueueFull,
     /// A message that is not the JSON that was expected, or a value that has no JSON.

@@ -54,21 +54,28 @@ mod server;
 mod client;
 mod socket;
 mod sender;
+mod streamed;
 mod message;
 mod limits;
 mod compression;
 mod error;
 mod driver;
+mod input;
+mod output;
+mod queue;
+mod buffers;
 mod keys;
+mod sync;
 
 pub use client::{Connect, connect};
 pub use compression::Compression;
 pub use error::{Deadline, Error};
 pub use limits::Limits;
 pub use message::Message;
-pub use sender::Sender;
+pub use sender::{Sender, WhenFull};
 pub use server::Server;
 pub use socket::Socket;
+pub use streamed::{MessageReader, MessageWriter};
 pub use trunkline_ws_proto::handshake::{OriginPolicy, Request};
 pub use trunkline_ws_proto::{
     CloseCode, CloseFrame, DeflateOptions, DeflateParams, HandshakeError, MessageKind, PreparedMessage,

@@ -23,9 +23,11 @@ pub struct Limits {
     /// Bytes that wait to be written. Default 64 KiB. At the cap: `send` waits, and pings are answered only
     /// with the newest pong. What was begun may pass it by one fragment of 64 KiB.
     pub unsent_max: usize,
-    /// Messages in the queue of a socket's [`Sender`](crate::Sender)s. Default 1,024. At the cap: `send` waits,
-    /// `try_send` fails.
+    /// Messages in the queue of a socket's [`Sender`](crate::Sender)s. Default 1,024. At the cap:
+    /// [`WhenFull`](crate::WhenFull) says what happens.
     pub queue_max: usize,
+    /// Bytes in that queue. Default 1 MiB. The message that reaches the cap is let in whole; then as for `queue_max`.
+    pub queue_bytes_max: usize,
     /// Silence after which the peer is pinged, while the owner of the socket waits in `recv`. Default 30 s;
     /// `Duration::MAX` never pings.
     pub ping_interval: Duration,
@@ -59,6 +61,7 @@ impl Default for Limits {
             inflation_ratio_from: wire.inflation_ratio_from,
             unsent_max: 64 << 10,
             queue_max: 1_024,
+            queue_bytes_max: 1 << 20,
             ping_interval: Duration::from_secs(30),
             pong_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),

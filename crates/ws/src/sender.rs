@@ -1,23 +1,44 @@
 //! A cloneable, bounded way to send to a socket from elsewhere: other tasks, broadcasts. Not a second writer: the
 //! socket takes from the queue while its owner waits in `recv`, `send`, `flush` or `close`.
 
-use std::sync::{Arc, OnceLock};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::sync::{Semaphore, mpsc};
 use trunkline_ws_proto::{CloseCode, CloseFrame, PreparedMessage};
 
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::message::Message;
+use crate::queue::{Caps, Queue, Refused, Ticket};
 
-/// Sends to one socket. Clones share the queue of [`queue_max`](crate::Limits::queue_max) messages.
+/// Sends to one socket. Clones share one queue, which is full when it holds [`queue_max`](crate::Limits::queue_max)
+/// messages or [`queue_bytes_max`](crate::Limits::queue_bytes_max) bytes; [`WhenFull`] says what happens then.
 ///
 /// Nothing leaves while the socket's owner is busy elsewhere: a handler that only sends should still wait in
 /// [`recv`](crate::Socket::recv), which also answers pings and sees the peer close.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    queue: mpsc::Sender<Outgoing>,
-    ended: Arc<OnceLock<CloseFrame>>,
+    queue: Arc<Outbound>,
+    when_full: WhenFull,
 }
+
+/// What a [`Sender`] does when the queue is full, which means that the peer, or the socket's owner, is slower than what is
+/// sent to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhenFull {
+    /// [`Sender::send`] waits until there is room, [`Sender::try_send`] fails. Nothing is lost; the sender is slowed down.
+    #[default]
+    Wait,
+    /// The oldest messages make room for the new one: for positions, prices and the like, of which the newest counts.
+    /// [`Sender::dropped`] counts them.
+    DropOldest,
+    /// The socket is closed with 1008, and what was queued is dropped: for streams that are of no use with gaps, whose
+    /// clients connect again and catch up.
+    Close,
+}
+
+type Outbound = Queue<Outgoing, CloseFrame>;
 
 /// What waits in the queue.
 #[derive(Debug)]
@@ -27,101 +48,162 @@ pub(crate) enum Outgoing {
     Close(CloseFrame),
 }
 
-/// The socket's end.
-#[derive(Debug)]
-pub(crate) struct Queue {
-    pub(crate) receiver: mpsc::Receiver<Outgoing>,
-    /// Kept so that more senders can be made; the socket is what ends the queue, not the last sender.
-    sender: Sender,
+impl Outgoing {
+    fn size(&self) -> usize {
+        match self {
+            Self::Message(message) => message.as_bytes().len(),
+            Self::Prepared(message) => message.frame().len(),
+            Self::Close(_) => 0,
+        }
+    }
 }
 
-impl Queue {
-    pub(crate) fn new(size: usize) -> Self {
-        let (queue, receiver) = mpsc::channel(size.clamp(1, Semaphore::MAX_PERMITS));
-        Self { receiver, sender: Sender { queue, ended: Arc::default() } }
+/// The socket's end; when it goes, senders fail.
+#[derive(Debug)]
+pub(crate) struct Outlet(Arc<Outbound>);
+
+impl Outlet {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let caps = Caps { items_max: limits.queue_max, bytes_max: limits.queue_bytes_max };
+        Self(Arc::new(Queue::new(caps)))
     }
 
     pub(crate) fn sender(&self) -> Sender {
-        self.sender.clone()
+        Sender { queue: Arc::clone(&self.0), when_full: WhenFull::default() }
     }
 
-    /// From now on senders fail, and say why.
-    pub(crate) fn end(&mut self, frame: &CloseFrame) {
-        let _ = self.sender.ended.set(frame.clone());
-        self.receiver.close();
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Outgoing> {
+        self.0.poll_pop(cx)
     }
 
-    /// Drops what was queued behind a close frame.
-    pub(crate) fn clear(&mut self) {
-        while self.receiver.try_recv().is_ok() {}
+    /// Ready once a sender has closed. What is queued before its close frame still counts.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_ended(cx)
+    }
+
+    /// From now on senders fail, and say why; what they have queued still counts.
+    pub(crate) fn close(&self, frame: &CloseFrame) {
+        self.0.close(frame);
+    }
+
+    /// As [`Outlet::close`], and what is queued is dropped.
+    pub(crate) fn end(&self, frame: &CloseFrame) {
+        self.0.end(frame);
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.0.end(&CloseFrame { code: CloseCode::ABNORMAL, reason: String::new() });
     }
 }
 
 impl Sender {
-    /// Queues a message; waits while the queue is full. Not for the handlers of sockets: two that wait for each other's
-    /// queues do so for ever, because neither is in `recv`. They use [`Sender::try_send`].
+    /// The same sender with another answer to a full queue. Other clones keep theirs.
+    #[must_use]
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// Queues a message; where the queue is full, [`WhenFull`] says what happens. [`WhenFull::Wait`] is not for the handlers
+    /// of sockets: two that wait for each other's queues do so for ever, because neither is in `recv`. They use
+    /// [`Sender::try_send`].
     ///
     /// Cancel-safe: a cancelled `send` has queued nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the socket is gone.
+    /// [`Error::Closed`] when the socket is gone or closing.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        self.queue(Outgoing::Message(message.into())).await
+        self.push(Outgoing::Message(message.into())).await
     }
 
-    /// Queues a message that was framed once for many sockets; waits while the queue is full.
+    /// As [`Sender::send`], with a message that was framed once for many sockets.
     ///
     /// Cancel-safe: a cancelled `send_prepared` has queued nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the socket is gone.
+    /// As `send`.
     pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.queue(Outgoing::Prepared(message.clone())).await
+        self.push(Outgoing::Prepared(message.clone())).await
     }
 
-    /// Queues a message, or fails at once when the queue is full: for broadcasts, which should not wait for the slowest.
+    /// Queues a message without waiting: for broadcasts, which should not wait for the slowest.
     ///
     /// # Errors
-    /// [`Error::QueueFull`], or [`Error::Closed`] when the socket is gone.
+    /// [`Error::QueueFull`] where [`Sender::send`] would wait; [`Error::Closed`] when the socket is gone or closing.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        self.try_queue(Outgoing::Message(message.into()))
+        self.try_push(Outgoing::Message(message.into()))
     }
 
     /// As [`Sender::try_send`], with a message that was framed once for many sockets.
     ///
     /// # Errors
-    /// [`Error::QueueFull`], or [`Error::Closed`] when the socket is gone.
+    /// As `try_send`.
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), Error> {
-        self.try_queue(Outgoing::Prepared(message.clone()))
+        self.try_push(Outgoing::Prepared(message.clone()))
     }
 
-    /// Queues a close frame behind the messages that wait; what is queued after it is dropped. The socket's `recv`
-    /// then returns `None` once the peer has answered.
+    /// Queues a close frame behind the messages that wait, whether or not there is room; from now on senders fail. The
+    /// socket's `recv` returns `None` once the peer has answered.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a code or reason that cannot be sent, [`Error::Closed`] when the socket is gone.
-    pub async fn close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), Error> {
-        self.queue(Outgoing::Close(CloseFrame::new(code, reason)?)).await
+    /// [`Error::Usage`] for a code or reason that cannot be sent, [`Error::Closed`] when the socket is gone or closing.
+    pub fn close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), Error> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.queue.push_last(Outgoing::Close(frame.clone()), frame, false).map_err(Error::Closed)
     }
 
-    /// Whether the socket is gone.
+    /// Whether nothing can be sent any more.
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+        self.queue.ended().is_some()
     }
 
-    async fn queue(&self, outgoing: Outgoing) -> Result<(), Error> {
-        self.queue.send(outgoing).await.map_err(|_| self.closed())
+    /// How many messages were dropped so far because of [`WhenFull::DropOldest`], by all clones together.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
     }
 
-    fn try_queue(&self, outgoing: Outgoing) -> Result<(), Error> {
-        self.queue.try_send(outgoing).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => self.closed(),
-        })
+    async fn push(&self, outgoing: Outgoing) -> Result<(), Error> {
+        if self.when_full != WhenFull::Wait {
+            return self.try_push(outgoing);
+        }
+        let (size, mut outgoing) = (outgoing.size(), Some(outgoing));
+        let mut waiting = Waiting { queue: &self.queue, ticket: Ticket::default() };
+        poll_fn(|cx| waiting.queue.poll_push(&mut outgoing, size, &mut waiting.ticket, cx))
+            .await
+            .map_err(Error::Closed)
     }
 
-    fn closed(&self) -> Error {
-        let dropped = || CloseFrame { code: CloseCode::ABNORMAL, reason: String::new() };
-        Error::Closed(self.ended.get().cloned().unwrap_or_else(dropped))
+    fn try_push(&self, outgoing: Outgoing) -> Result<(), Error> {
+        let size = outgoing.size();
+        if self.when_full == WhenFull::DropOldest {
+            return self.queue.push_over(outgoing, size).map_err(Error::Closed);
+        }
+        match self.queue.try_push(outgoing, size) {
+            Ok(()) => Ok(()),
+            Err(Refused::Ended(frame)) => Err(Error::Closed(frame)),
+            Err(Refused::Full) if self.when_full == WhenFull::Close => Err(self.give_up()),
+            Err(Refused::Full) => Err(Error::QueueFull),
+        }
+    }
+
+    fn give_up(&self) -> Error {
+        let reason = "too slow: the queue of outgoing messages is full".to_owned();
+        let frame = CloseFrame { code: CloseCode::POLICY_VIOLATION, reason };
+        let closed = self.queue.push_last(Outgoing::Close(frame.clone()), frame.clone(), true);
+        Error::Closed(closed.err().unwrap_or(frame))
+    }
+}
+
+/// One who waits for room; gone from the queue when dropped.
+struct Waiting<'q> {
+    queue: &'q Outbound,
+    ticket: Ticket,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.queue.leave(&self.ticket);
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::futures::OwnedNotified;
 use trunkline_ws_proto::handshake::{HandshakeLimits, Parsed, Request};
-use trunkline_ws_proto::{CloseCode, CloseFrame, DeflateParams, Role};
+use trunkline_ws_proto::{CloseCode, CloseFrame, DeflateOptions, DeflateParams, MessageKind, Role};
 
 use crate::compression::Agreed;
 use crate::driver::Driver;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::sender::Sender;
+use crate::streamed::{MessageReader, MessageWriter};
 
 /// An open WebSocket, of a server or of a client.
 ///
@@ -62,6 +63,18 @@ impl Socket {
         Self::with_origin(role, stream, received, limits.into(), None, Origin::default())
     }
 
+    /// The same socket on a line whose handshake has agreed on compression, before anything is received or sent: `params`
+    /// is what was agreed on ([`Accepted::deflate`](trunkline_ws_proto::handshake::Accepted::deflate) or
+    /// [`Established::deflate`](trunkline_ws_proto::handshake::Established::deflate)), `options` says how we compress.
+    #[must_use]
+    pub fn compressed(mut self, params: DeflateParams, options: DeflateOptions) -> Self {
+        let agreed = Agreed { params, options };
+        let inner = self.inner.as_mut().expect("only `drop` takes it");
+        inner.driver.agree(agreed);
+        inner.origin.deflate = Some(agreed);
+        self
+    }
+
     pub(crate) fn with_origin(
         role: Role,
         stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
@@ -70,7 +83,10 @@ impl Socket {
         shutdown: Option<OwnedNotified>,
         origin: Origin,
     ) -> Self {
-        let driver = Driver::new(role, Box::new(stream), received, limits, shutdown, origin.deflate);
+        let mut driver = Driver::new(role, Box::new(stream), received, limits, shutdown);
+        if let Some(agreed) = origin.deflate {
+            driver.agree(agreed);
+        }
         Self { inner: Some(Box::new(Inner { driver, origin })) }
     }
 
@@ -101,6 +117,31 @@ impl Socket {
         poll_fn(|cx| self.driver_mut().poll_send(&mut message, cx)).await
     }
 
+    /// The next message, to be read piece by piece: for one that may be too big to hold, such as a file. Its size is not
+    /// limited: [`message_size_max`](Limits::message_size_max) and [`frame_size_max`](Limits::frame_size_max) do not apply,
+    /// and of its frames only those without payload count for [`fragments_max`](Limits::fragments_max). `None` as in
+    /// [`recv`](Self::recv).
+    ///
+    /// While the owner waits in [`send`](Self::send), the socket reads one message ahead, as `recv` would. It does not do so
+    /// after `recv_streamed`, so a socket that gets such messages should take all of them this way.
+    ///
+    /// Cancel-safe: a dropped `recv_streamed` has taken nothing.
+    ///
+    /// # Errors
+    /// As `recv`.
+    pub async fn recv_streamed(&mut self) -> Result<Option<MessageReader<'_>>, Error> {
+        let part = poll_fn(|cx| self.driver_mut().poll_recv_part(cx)).await?;
+        Ok(part.map(|part| MessageReader::new(self.driver_mut(), part)))
+    }
+
+    /// Begins a message that is sent piece by piece: for one that is too big to hold, or is still being made.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when either side has closed.
+    pub fn send_streamed(&mut self, kind: MessageKind) -> Result<MessageWriter<'_>, Error> {
+        MessageWriter::new(self.driver_mut(), kind)
+    }
+
     /// Waits until all that was sent is written, the queue of [`sender`](Self::sender) included.
     ///
     /// Cancel-safe.
@@ -127,7 +168,7 @@ impl Socket {
 
     /// A cloneable sender for other tasks. Its queue is emptied while this socket's owner waits in one of its methods.
     pub fn sender(&mut self) -> Sender {
-        self.driver_mut().queue().sender()
+        self.driver_mut().sender()
     }
 
     /// Why the connection ended, once it has: the peer's code and reason (1005 if it gave none), 1006 when the line was

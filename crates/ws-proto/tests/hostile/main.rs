@@ -6,8 +6,9 @@
 //! T25, T28. In `crates/ws`: T1, T6, T7, T14, T15, T20, T24, T25, T27, T29 and the hostile server.
 //!
 //! In `tests/rfc7692`: T9 (inflation) and T11 (window bits). Not there yet, because what it attacks is not: T18 (HPACK).
+//! In `crates/ws/tests/loom`: T26, the queue that stands in the place of split halves.
 //! Not in these two crates: T13, because nothing secret is compared in them (`Sec-WebSocket-Accept` is a digest of what the client sent
-//! in clear); T26, because there are no split halves: senders share a queue of tokio's.
+//! in clear).
 
 #[path = "../rfc6455/wire.rs"]
 #[expect(dead_code, reason = "the sections of the RFC use more of it")]

@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 use trunkline_ws::{
     CloseCode, Compression, DeflateOptions, DeflateParams, Error, Limits, Message, PreparedMessage,
-    ProtocolError, Server, Socket, connect,
+    ProtocolError, Role, Server, Socket, connect,
 };
 
 const TAKEOVER: DeflateParams = DeflateParams {
@@ -129,4 +129,21 @@ async fn a_compressed_frame_without_agreement_is_refused() {
     drop(client);
     let error = socket.recv().await.expect_err("RSV1");
     assert!(matches!(error, Error::Protocol(ProtocolError::ReservedBits)), "{error:?}");
+}
+
+/// A handshake made elsewhere may have agreed on compression.
+#[tokio::test]
+async fn a_socket_of_ones_own_making() {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (params, options) = (DeflateParams::default(), DeflateOptions::default());
+    let mut server =
+        Socket::new(Role::Server, near, Vec::new(), Limits::default()).compressed(params, options);
+    assert_eq!(server.compression(), Some(params));
+    let mut raw = crate::raw::Raw::new(far, Role::Client);
+    server.send("again and ".repeat(1_000)).await.expect("open");
+    let (first, payload) = raw.read().await.expect("open");
+    assert_eq!(first, 0xC1);
+    assert!(payload.len() < 200, "{}", payload.len());
+    raw.write(0xC1, &payload).await;
+    assert_eq!(server.recv().await.expect("open"), Some("again and ".repeat(1_000).into()));
 }

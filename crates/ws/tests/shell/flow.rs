@@ -205,7 +205,7 @@ async fn senders_of_other_tasks() {
     }
     sender.send_prepared(&PreparedMessage::text("framed once")).await.expect("open");
     sender.try_send("tried").expect("there is room");
-    sender.close(4001, "enough").await.expect("open");
+    sender.close(4001, "enough").expect("open");
     assert!(matches!(sender.try_send("behind the close frame"), Ok(()) | Err(Error::Closed(_))));
     raw.expect(0x81, b"framed once").await;
     raw.expect(0x81, b"tried").await;
@@ -284,7 +284,7 @@ async fn prepared_messages_of_any_size_to_either_end() {
 #[tokio::test]
 async fn a_close_code_that_a_sender_may_not_use() {
     let (mut socket, _raw) = server();
-    let refused = socket.sender().close(1006, "").await;
+    let refused = socket.sender().close(1006, "");
     assert!(matches!(refused, Err(Error::Usage(UsageError::CloseCodeInvalid(1006)))));
 }
 

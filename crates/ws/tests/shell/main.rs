@@ -10,6 +10,8 @@ mod flow;
 mod json;
 
 mod client;
+mod senders;
 mod server;
+mod streamed;
 
 mod examples;
