@@ -10,7 +10,6 @@ mod send;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,8 +24,8 @@ use crate::buffers::{lend_read, take_back_read};
 use crate::compression::Agreed;
 use crate::error::{Deadline, Error};
 use crate::input::Input;
-use crate::keys::MaskKeys;
-use crate::limits::Limits;
+use crate::keys::mask_key;
+use crate::limits::SharedLimits;
 use crate::output::Output;
 use crate::sender::{Outlet, Sender};
 
@@ -48,8 +47,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 enum Stage {
     Running,
     /// Writing the last bytes, then waiting for the peer to end its side.
-    Ending(Outcome),
-    Ended(Outcome),
+    Ending(Box<Outcome>),
+    Ended(Box<Outcome>),
 }
 
 /// How it ended.
@@ -82,6 +81,7 @@ impl Outcome {
     }
 }
 
+/// What a socket seldom has is in boxes, so that an idle one is small.
 pub(crate) struct Driver {
     stream: Box<dyn Stream>,
     connection: Connection,
@@ -91,17 +91,17 @@ pub(crate) struct Driver {
     /// Read, but not decoded.
     input: Input,
     /// What was decoded while the application was sending.
-    inbox: Option<Received>,
+    inbox: Option<Box<Received>>,
     /// How the application took the last message, and what is decoded while it sends.
     form: Form,
     output: Output,
-    fragmented: Option<Fragmented>,
+    fragmented: Option<Box<Fragmented>>,
     /// The message that the application sends piece by piece.
     writing: Option<MessageKind>,
     /// The application has given that message up.
     abandoned: bool,
     /// Our close frame, as soon as what was begun is in `output`.
-    closing: Option<CloseFrame>,
+    closing: Option<Box<CloseFrame>>,
     /// The peer has been told that nothing more comes.
     shut: bool,
     outlet: Option<Outlet>,
@@ -111,8 +111,7 @@ pub(crate) struct Driver {
     heard: Instant,
     pinged: bool,
     keepalive: Option<Pin<Box<Sleep>>>,
-    keys: MaskKeys,
-    limits: Arc<Limits>,
+    limits: SharedLimits,
 }
 
 impl Driver {
@@ -120,12 +119,12 @@ impl Driver {
         role: Role,
         stream: Box<dyn Stream>,
         received: Vec<u8>,
-        limits: Arc<Limits>,
+        limits: SharedLimits,
         shutdown: Option<OwnedNotified>,
     ) -> Self {
         Self {
             stream,
-            connection: Connection::new(role, limits.wire()),
+            connection: Connection::new(role, limits.wire.clone()),
             deflate: None,
             stage: Stage::Running,
             input: Input::new(received),
@@ -143,7 +142,6 @@ impl Driver {
             heard: Instant::now(),
             pinged: false,
             keepalive: None,
-            keys: MaskKeys::default(),
             limits,
         }
     }
@@ -151,7 +149,7 @@ impl Driver {
     /// Before anything is received or sent.
     pub(crate) fn agree(&mut self, Agreed { params, options }: Agreed) {
         let role = self.connection.role();
-        self.connection = Connection::new(role, self.limits.wire()).with_deflate(Some(params));
+        self.connection = Connection::new(role, self.limits.wire.clone()).with_deflate(Some(params));
         self.deflate = Some(options);
     }
 
@@ -174,7 +172,7 @@ impl Driver {
     pub(crate) fn sender(&mut self) -> Sender {
         let frame = self.close_frame();
         let ended = !matches!(self.stage, Stage::Running) || self.closing.is_some();
-        let outlet = self.outlet.get_or_insert_with(|| Outlet::new(&self.limits));
+        let outlet = self.outlet.get_or_insert_with(|| Outlet::new(&self.limits.all));
         if ended {
             outlet.end(&frame.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: String::new() }));
         }
@@ -187,7 +185,7 @@ impl Driver {
             if let Some(outlet) = &self.outlet {
                 outlet.close(&frame);
             }
-            self.closing = Some(frame);
+            self.closing = Some(Box::new(frame));
             self.set_deadline();
         }
     }
@@ -211,22 +209,28 @@ impl Driver {
             return Poll::Ready(());
         }
         // Of a message that is taken piece by piece nothing is taken ahead.
-        if self.inbox.is_some() || self.form == Form::Parts { Poll::Pending } else { self.poll_input(cx) }
+        if self.inbox.is_some() || self.form == Form::Parts {
+            return Poll::Pending;
+        }
+        self.inbox = ready!(self.poll_input(cx)).map(Box::new);
+        Poll::Ready(())
     }
 
-    /// Ready when a message, or a part of one, is in the inbox or the stage has changed.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready with a message, or a part of one, or with nothing when the stage has changed.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         loop {
-            if !self.input.is_empty() && self.decode() {
-                return Poll::Ready(());
+            if !self.input.is_empty() {
+                let received = self.decode();
+                if received.is_some() || !matches!(self.stage, Stage::Running) {
+                    return Poll::Ready(received);
+                }
             }
             let _ = self.poll_output(cx);
-            if !matches!(self.stage, Stage::Running) {
-                return Poll::Ready(());
-            }
-            if self.poll_deadline(cx).is_ready() {
+            if self.poll_deadline(cx).is_ready() && matches!(self.stage, Stage::Running) {
                 self.end(Outcome::TimedOut);
-                return Poll::Ready(());
+            }
+            if !matches!(self.stage, Stage::Running) {
+                return Poll::Ready(None);
             }
             if self.poll_read(cx).is_pending() {
                 ready!(self.poll_keepalive(cx));
@@ -252,8 +256,8 @@ impl Driver {
     /// Pings a peer that is silent for long, and gives up one that stays silent. Ready when it has done either.
     fn poll_keepalive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let patience = if self.pinged { self.limits.pong_timeout } else { Duration::ZERO };
-            let silence = self.limits.ping_interval.checked_add(patience);
+            let patience = if self.pinged { self.limits.all.pong_timeout } else { Duration::ZERO };
+            let silence = self.limits.all.ping_interval.checked_add(patience);
             let Some(due) = silence.and_then(|silence| self.heard.checked_add(silence)) else {
                 return Poll::Pending;
             };
@@ -269,8 +273,7 @@ impl Driver {
                 self.pinged = true;
                 // A peer that reads so slowly that there is no room is asked by what fills the room.
                 if self.has_room() && self.connection.may_send() {
-                    let key = || self.keys.next();
-                    self.connection.ping(b"", key, self.output.copied()).expect("open, and short");
+                    self.connection.ping(b"", mask_key, self.output.copied()).expect("open, and short");
                 }
                 return Poll::Ready(());
             }
@@ -281,7 +284,7 @@ impl Driver {
     /// TCP drop what the peer has not read yet, which may be our close frame. A client lets the server end first (§7.1.1).
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Stage::Ending(outcome) = &self.stage else { return Poll::Ready(()) };
-        let outcome = outcome.clone();
+        let outcome = Outcome::clone(outcome);
         if self.poll_deadline(cx).is_pending() {
             ready!(self.poll_output(cx));
             if self.is_ended() {
@@ -341,13 +344,13 @@ impl Driver {
         (self.fragmented, self.writing) = (None, None);
         self.input.clear();
         self.end_outlet(&outcome.close_frame());
-        self.stage = Stage::Ending(outcome);
+        self.stage = Stage::Ending(Box::new(outcome));
     }
 
     /// Closes the stream; what was not written is lost.
     fn end(&mut self, outcome: Outcome) {
         self.end_outlet(&outcome.close_frame());
-        self.stage = Stage::Ended(outcome);
+        self.stage = Stage::Ended(Box::new(outcome));
         self.stream = Box::new(tokio::io::empty());
         self.input.clear();
         self.output.clear();
@@ -362,17 +365,17 @@ impl Driver {
     }
 
     fn set_deadline(&mut self) {
-        let timeout = self.limits.close_timeout;
+        let timeout = self.limits.all.close_timeout;
         self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
     }
 
     fn has_room(&self) -> bool {
-        self.fragmented.is_none() && self.output.len() < self.limits.unsent_max
+        self.fragmented.is_none() && self.output.len() < self.limits.all.unsent_max
     }
 
     pub(crate) fn closed(&self) -> Error {
         match &self.stage {
-            Stage::Ending(outcome) | Stage::Ended(outcome) => match outcome {
+            Stage::Ending(outcome) | Stage::Ended(outcome) => match &**outcome {
                 Outcome::Clean(frame) => Error::Closed(frame.clone()),
                 other => other.to_result().expect_err("only `Clean` is no error"),
             },

@@ -1,27 +1,27 @@
 //! Randomness for a client: masking keys and the handshake's nonce, from the operating system. Keys are drawn many at a
 //! time, because a system call per frame would cost more than the frame.
 
+use std::cell::RefCell;
 use std::io;
 
 /// How many keys one draw brings.
 const KEYS_PER_DRAW: usize = 64;
 
-/// Unpredictable masking keys (RFC 6455 §5.3, §10.3). Owns nothing until the first is asked for.
-#[derive(Default)]
-pub(crate) struct MaskKeys {
-    drawn: Vec<[u8; 4]>,
+thread_local! {
+    /// Drawn and not yet used, by whichever socket of the thread sends next.
+    static DRAWN: RefCell<Vec<[u8; 4]>> = const { RefCell::new(Vec::new()) };
 }
 
-impl MaskKeys {
-    /// A key that was never used before.
-    pub(crate) fn next(&mut self) -> [u8; 4] {
-        if self.drawn.is_empty() {
+/// An unpredictable masking key that was never used before (RFC 6455 §5.3, §10.3).
+pub(crate) fn mask_key() -> [u8; 4] {
+    DRAWN.with_borrow_mut(|drawn| {
+        if drawn.is_empty() {
             let mut bytes = [0; KEYS_PER_DRAW * 4];
             getrandom::fill(&mut bytes).expect("the random source gave the handshake its nonce before");
-            self.drawn.extend_from_slice(bytes.as_chunks().0);
+            drawn.extend_from_slice(bytes.as_chunks().0);
         }
-        self.drawn.pop().expect("a draw brings keys")
-    }
+        drawn.pop().expect("a draw brings keys")
+    })
 }
 
 /// Sixteen random bytes for `Sec-WebSocket-Key`.
@@ -39,8 +39,7 @@ mod tests {
 
     #[test]
     fn no_key_comes_twice_and_no_bit_stands_still() {
-        let mut keys = MaskKeys::default();
-        let drawn: Vec<u32> = (0..1_000).map(|_| u32::from_ne_bytes(keys.next())).collect();
+        let drawn: Vec<u32> = (0..1_000).map(|_| u32::from_ne_bytes(mask_key())).collect();
         let distinct: HashSet<_> = drawn.iter().collect();
         // Two of a thousand keys are equal once in 8,000 runs; three pairs never.
         assert!(distinct.len() > 997);

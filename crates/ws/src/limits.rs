@@ -2,6 +2,7 @@
 //! Given to [`Server::limits`](crate::Server::limits), [`Connect::limits`](crate::Connect::limits) and
 //! [`Socket::new`](crate::Socket::new).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_ws_proto::handshake::HandshakeLimits;
@@ -88,5 +89,19 @@ impl Limits {
 
     pub(crate) fn handshake(&self) -> HandshakeLimits {
         HandshakeLimits { head_size_max: self.head_size_max, headers_max: self.headers_max }
+    }
+}
+
+/// [`Limits`] as sockets hold them: the sockets of a server share both parts.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedLimits {
+    pub(crate) all: Arc<Limits>,
+    /// What of them the core keeps.
+    pub(crate) wire: Arc<trunkline_ws_proto::Limits>,
+}
+
+impl From<Arc<Limits>> for SharedLimits {
+    fn from(all: Arc<Limits>) -> Self {
+        Self { wire: Arc::new(all.wire()), all }
     }
 }

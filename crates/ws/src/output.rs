@@ -24,17 +24,24 @@ pub(crate) struct Output {
     copied: Vec<u8>,
     /// Bytes of `copied` that are written.
     written: usize,
-    shared: VecDeque<Shared>,
-    /// Bytes of all that is shared.
-    shared_len: usize,
-    /// Bytes of `copied` that leave before the last of what is shared.
+    /// In a box, because most sockets never have any.
+    shared: Option<Box<Shared>>,
+}
+
+/// Payloads that were not copied.
+#[derive(Debug, Default)]
+struct Shared {
+    parts: VecDeque<Part>,
+    /// Bytes of all parts.
+    len: usize,
+    /// Bytes of `copied` that leave before the last part.
     copied_before: usize,
 }
 
 /// A payload that was not copied.
 #[derive(Debug)]
-struct Shared {
-    /// Bytes of `copied` between the one before it and it.
+struct Part {
+    /// Bytes of `copied` between the part before it and it.
     before: usize,
     payload: Bytes,
 }
@@ -42,7 +49,7 @@ struct Shared {
 impl Output {
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
-        self.shared_len + self.copied.len() - self.written
+        self.shared.as_ref().map_or(0, |shared| shared.len) + self.copied.len() - self.written
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -60,10 +67,11 @@ impl Output {
     /// Appends a payload without copying it.
     pub(crate) fn share(&mut self, payload: Bytes) {
         debug_assert!(!payload.is_empty(), "nothing is not worth a slice");
-        let before = self.copied.len() - self.written - self.copied_before;
-        self.copied_before += before;
-        self.shared_len += payload.len();
-        self.shared.push_back(Shared { before, payload });
+        let shared = self.shared.get_or_insert_default();
+        let before = self.copied.len() - self.written - shared.copied_before;
+        shared.copied_before += before;
+        shared.len += payload.len();
+        shared.parts.push_back(Part { before, payload });
     }
 
     pub(crate) fn clear(&mut self) {
@@ -77,27 +85,28 @@ impl Output {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let mut stream = Pin::new(stream);
-        let size = if self.shared.is_empty() {
-            ready!(stream.as_mut().poll_write(cx, &self.copied[self.written..]))?
-        } else {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = self.fill(&mut slices);
-            ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?
+        let size = match &self.shared {
+            None => ready!(stream.as_mut().poll_write(cx, &self.copied[self.written..]))?,
+            Some(shared) => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.fill(shared, &mut slices);
+                ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?
+            }
         };
         self.advance(size);
         Poll::Ready(Ok(size))
     }
 
     /// As much as fits into `slices`; says how many of them.
-    fn fill<'s>(&'s self, slices: &mut [IoSlice<'s>; SLICES_MAX]) -> usize {
+    fn fill<'s>(&'s self, shared: &'s Shared, slices: &mut [IoSlice<'s>; SLICES_MAX]) -> usize {
         let mut from = self.written;
         let mut count = 0;
-        let pieces = self.shared.iter().flat_map(|shared| {
-            let copied = &self.copied[from..from + shared.before];
-            from += shared.before;
-            [copied, &shared.payload]
+        let pieces = shared.parts.iter().flat_map(|part| {
+            let copied = &self.copied[from..from + part.before];
+            from += part.before;
+            [copied, &part.payload]
         });
-        let last = &self.copied[self.written + self.copied_before..];
+        let last = &self.copied[self.written + shared.copied_before..];
         for piece in pieces.chain([last]).filter(|piece| !piece.is_empty()).take(SLICES_MAX) {
             slices[count] = IoSlice::new(piece);
             count += 1;
@@ -106,20 +115,13 @@ impl Output {
     }
 
     fn advance(&mut self, mut size: usize) {
-        while let Some(shared) = self.shared.front_mut() {
-            let copied = size.min(shared.before);
-            let taken = (size - copied).min(shared.payload.len());
-            shared.before -= copied;
-            shared.payload.advance(taken);
-            let ended = shared.before == 0 && shared.payload.is_empty();
+        if let Some(shared) = &mut self.shared {
+            let (copied, payload) = shared.advance(size);
             self.written += copied;
-            self.copied_before -= copied;
-            self.shared_len -= taken;
-            size -= copied + taken;
-            if !ended {
-                break;
+            size -= copied + payload;
+            if shared.parts.is_empty() {
+                self.shared = None;
             }
-            self.shared.pop_front();
         }
         self.written += size;
         if self.is_empty() {
@@ -128,6 +130,28 @@ impl Output {
             self.copied.drain(..self.written);
             self.written = 0;
         }
+    }
+}
+
+impl Shared {
+    /// Of `size` bytes that left, those that stood before the last part: of what was copied, and of the payloads.
+    fn advance(&mut self, size: usize) -> (usize, usize) {
+        let (mut copied, mut payload) = (0, 0);
+        while let Some(part) = self.parts.front_mut() {
+            let before = part.before.min(size - copied - payload);
+            part.before -= before;
+            copied += before;
+            let taken = part.payload.len().min(size - copied - payload);
+            part.payload.advance(taken);
+            payload += taken;
+            if part.before > 0 || !part.payload.is_empty() {
+                break;
+            }
+            self.parts.pop_front();
+        }
+        self.copied_before -= copied;
+        self.len -= payload;
+        (copied, payload)
     }
 }
 
@@ -201,7 +225,7 @@ mod tests {
                 let _ = output.poll_write(&mut stream, &mut cx);
             }
             prop_assert_eq!(stream.taken, expect);
-            prop_assert!(output.copied.capacity() == 0 && output.shared.is_empty());
+            prop_assert!(output.copied.capacity() == 0 && output.shared.is_none());
         }
     }
 }

@@ -18,7 +18,7 @@ use trunkline_ws_proto::{Rejection, Role};
 
 use crate::compression::{Agreed, Compression};
 use crate::error::Error;
-use crate::limits::Limits;
+use crate::limits::{Limits, SharedLimits};
 use crate::socket::{Origin, Socket};
 
 /// How long a refused client has to read its answer.
@@ -36,7 +36,7 @@ pub struct Server {
 }
 
 struct Config {
-    limits: Arc<Limits>,
+    limits: SharedLimits,
     options: AcceptOptions,
     compression: Option<Compression>,
     paths: Vec<String>,
@@ -51,7 +51,7 @@ impl Server {
     pub async fn bind(addr: impl ToSocketAddrs) -> Result<Self, Error> {
         let listener = TcpListener::bind(addr).await?;
         let config = Config {
-            limits: Arc::new(Limits::default()),
+            limits: SharedLimits::from(Arc::new(Limits::default())),
             options: AcceptOptions::default(),
             compression: None,
             paths: Vec::new(),
@@ -92,7 +92,7 @@ impl Server {
     /// Caps and deadlines.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.config.limits = Arc::new(limits);
+        self.config.limits = SharedLimits::from(Arc::new(limits));
         self
     }
 
@@ -141,7 +141,7 @@ impl Server {
     {
         let Self { listener, config } = self;
         let (config, handler, shutdown) = (Arc::new(config), Arc::new(handler), Arc::new(Notify::new()));
-        let places_max = config.limits.connections_max.min(Semaphore::MAX_PERMITS);
+        let places_max = config.limits.all.connections_max.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places_max));
         let mut tasks = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
@@ -154,9 +154,13 @@ impl Server {
                         Ok(place) => {
                             let told = shutdown.clone().notified_owned();
                             let (config, handler) = (config.clone(), handler.clone());
+                            // In a box of its own, which is freed when the socket is open: the task is as
+                            // big as the biggest of its futures for as long as it lives.
+                            let opening = Box::pin(async move { config.open(stream, peer, place, told).await });
                             tasks.spawn(async move {
-                                let socket = config.open(stream, peer, place, told).await;
-                                if let Some(socket) = socket && let Err(error) = handler(socket).await {
+                                let socket = opening.await;
+                                let Some(socket) = socket else { return };
+                                if let Err(error) = handler(socket).await {
                                     tracing::debug!(%peer, %error, "a handler failed");
                                 }
                             });
@@ -179,7 +183,7 @@ impl Server {
             }
             let _ = places.acquire_many(u32::try_from(places_max).unwrap_or(u32::MAX)).await;
         };
-        if timeout(config.limits.shutdown_timeout, all_gone).await.is_err() {
+        if timeout(config.limits.all.shutdown_timeout, all_gone).await.is_err() {
             tracing::warn!("connections were cut: they did not end in time");
         }
         Ok(())
@@ -211,12 +215,12 @@ impl Config {
         told: tokio::sync::futures::OwnedNotified,
     ) -> Option<Socket> {
         let _ = stream.set_nodelay(true);
-        let handshake = timeout(self.limits.handshake_timeout, self.handshake(&mut stream));
+        let handshake = timeout(self.limits.all.handshake_timeout, self.handshake(&mut stream));
         let rejection = match handshake.await {
             Ok(Ok(Some((mut head, head_size, accepted)))) => {
                 let received = head.split_off(head_size);
                 let origin = Origin {
-                    head: head.into_boxed_slice(),
+                    head: without_handshake(&head).into_boxed_slice(),
                     subprotocol: accepted.subprotocol().map(Box::from),
                     peer_addr: Some(peer),
                     permit: Some(place),
@@ -239,7 +243,7 @@ impl Config {
         &self,
         stream: &mut TcpStream,
     ) -> Result<Option<(Vec<u8>, usize, Accepted)>, Rejection> {
-        let limits = self.limits.handshake();
+        let limits = self.limits.all.handshake();
         let (mut received, mut scan) = (Vec::new(), HeadScan::default());
         while scan.find(&received, &limits)?.is_none() {
             match stream.read_buf(&mut received).await {
@@ -268,6 +272,22 @@ impl Config {
             None => Ok(accepted),
         }
     }
+}
+
+/// A request's head as it is kept for the handler: without the headers that the handshake has used up, which are half of a
+/// short one.
+fn without_handshake(head: &[u8]) -> Vec<u8> {
+    let used: [&[u8]; 5] = [
+        b"connection:",
+        b"sec-websocket-extensions:",
+        b"sec-websocket-key:",
+        b"sec-websocket-version:",
+        b"upgrade:",
+    ];
+    let is_used = |line: &[u8]| {
+        used.iter().any(|name| line.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name)))
+    };
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_used(line)).flatten().copied().collect()
 }
 
 /// Answers, and waits for the client to read it: closing with its bytes unread might make TCP drop the answer.

@@ -14,7 +14,7 @@ use trunkline_ws_proto::{CloseCode, CloseFrame, DeflateOptions, DeflateParams, M
 use crate::compression::Agreed;
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::limits::Limits;
+use crate::limits::{Limits, SharedLimits};
 use crate::message::Message;
 use crate::sender::Sender;
 use crate::streamed::{MessageReader, MessageWriter};
@@ -79,11 +79,11 @@ impl Socket {
         role: Role,
         stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
         received: Vec<u8>,
-        limits: Arc<Limits>,
+        limits: impl Into<SharedLimits>,
         shutdown: Option<OwnedNotified>,
         origin: Origin,
     ) -> Self {
-        let mut driver = Driver::new(role, Box::new(stream), received, limits, shutdown);
+        let mut driver = Driver::new(role, Box::new(stream), received, limits.into(), shutdown);
         if let Some(agreed) = origin.deflate {
             driver.agree(agreed);
         }
@@ -203,6 +203,8 @@ impl Socket {
     }
 
     /// On a server, the request of the handshake: its path, query and headers, read again from the head at each call.
+    /// The headers that only the handshake needs are not kept: `Upgrade`, `Connection`, and `Sec-WebSocket-Key`, `-Version`
+    /// and `-Extensions`.
     pub fn request(&self) -> Option<Request<'_>> {
         let head = &self.inner().origin.head;
         let limits = HandshakeLimits { head_size_max: head.len(), headers_max: head.len() / 4 };

@@ -8,6 +8,7 @@ use trunkline_ws_proto::{Incoming, IncomingChunk, MessageKind};
 use super::{Driver, Outcome, Stage};
 use crate::compression::with_pool;
 use crate::error::Error;
+use crate::keys::mask_key;
 use crate::message::Message;
 
 /// How the application takes a message.
@@ -70,40 +71,40 @@ impl Driver {
         if self.outlet.is_some() {
             self.fill_output(cx);
         }
+        let mut received = self.inbox.take().map(|received| *received);
         loop {
-            if let Some(received) = self.inbox.take() {
+            if received.is_some() {
                 turn.made_progress();
-                return Poll::Ready(Ok(Some(received)));
+                return Poll::Ready(Ok(received));
             }
             match &self.stage {
-                Stage::Running => ready!(self.poll_input(cx)),
+                Stage::Running => received = ready!(self.poll_input(cx)),
                 Stage::Ending(_) => ready!(self.poll_end(cx)),
                 Stage::Ended(outcome) => return Poll::Ready(outcome.to_result().map(|()| None)),
             }
         }
     }
 
-    /// Decodes what was read, up to what the application waits for or the end of the conversation. Says whether there
-    /// is either. Each ping has its pong in its place as long as there is room; then the core keeps the newest only.
-    pub(super) fn decode(&mut self) -> bool {
+    /// Decodes what was read, up to what the application waits for or the end of the conversation. Each ping has its pong
+    /// in its place as long as there is room; then the core keeps the newest only.
+    pub(super) fn decode(&mut self) -> Option<Received> {
         loop {
             match self.decode_next() {
                 Decoded::Received(received) => {
-                    self.inbox = Some(received);
                     self.input.settle();
-                    return true;
+                    return Some(received);
                 }
                 Decoded::Ping => {
-                    if self.output.len() < self.limits.unsent_max {
-                        self.connection.poll_transmit(|| self.keys.next(), self.output.copied());
+                    if self.output.len() < self.limits.all.unsent_max {
+                        self.connection.poll_transmit(mask_key, self.output.copied());
                     }
                 }
                 Decoded::Pong => {}
                 Decoded::End(outcome) => {
                     self.begin_ending(outcome);
-                    return true;
+                    return None;
                 }
-                Decoded::NeedsMore => return false,
+                Decoded::NeedsMore => return None,
             }
         }
     }

@@ -9,6 +9,7 @@ use trunkline_ws_proto::{CloseCode, CloseFrame, MessageKind, PreparedMessage, Ro
 use super::{Driver, Outcome, Stage};
 use crate::compression::with_pool;
 use crate::error::Error;
+use crate::keys::mask_key;
 use crate::message::Message;
 use crate::sender::Outgoing;
 
@@ -77,8 +78,7 @@ impl Driver {
             if ends {
                 self.writing = None;
             }
-            self.fragmented = Some(Fragmented { kind, rest, deflated: false, ends });
-            self.send_fragment();
+            self.send_fragments(Fragmented { kind, rest, deflated: false, ends });
         }
         self.poll_flush(cx)
     }
@@ -152,15 +152,15 @@ impl Driver {
 
     /// Pongs first, then the fragments under way, then the queue, then our close frame; as much as there is room for.
     pub(super) fn fill_output(&mut self, cx: &mut Context<'_>) {
-        while self.output.len() < self.limits.unsent_max && !self.is_ended() {
+        while self.output.len() < self.limits.all.unsent_max && !self.is_ended() {
             if self.connection.wants_transmit() {
-                self.connection.poll_transmit(|| self.keys.next(), self.output.copied());
+                self.connection.poll_transmit(mask_key, self.output.copied());
             }
             if !self.connection.may_send() {
                 return;
             }
-            if self.fragmented.is_some() {
-                self.send_fragment();
+            if let Some(fragmented) = self.fragmented.take() {
+                self.send_fragments(*fragmented);
             } else if let Some(outgoing) = self.poll_queue(cx) {
                 self.dequeue(outgoing);
             } else if let Some(frame) = self.closing.take() {
@@ -213,39 +213,38 @@ impl Driver {
         let deflated = self.deflate.and_then(|options| {
             with_pool(options, |pool| connection.deflate(pool, &payload).map(Bytes::copy_from_slice))
         });
-        self.fragmented = Some(match deflated {
+        self.send_fragments(match deflated {
             Some(rest) => Fragmented { kind, rest, deflated: true, ends: true },
             None => Fragmented { kind, rest: payload, deflated: false, ends: true },
         });
-        self.send_fragment();
     }
 
-    fn send_fragment(&mut self) {
-        let Some(mut message) = self.fragmented.take() else { return };
+    /// Sends the first of what may be many fragments; the rest waits.
+    fn send_fragments(&mut self, mut message: Fragmented) {
         let fragment = message.rest.split_to(message.rest.len().min(FRAGMENT_SIZE));
         let cut = message.rest.is_empty();
         let (kind, deflated, last) = (message.kind, message.deflated, cut && message.ends);
-        let Self { connection, output, keys, .. } = self;
+        let Self { connection, output, .. } = self;
         if connection.role() == Role::Server && fragment.len() >= SHARED_MIN {
             let header =
                 connection.send_fragment_header(kind, fragment.len(), last, deflated, output.copied());
             header.expect("an open server, one message at a time");
             output.share(fragment);
         } else if deflated {
-            let sent = connection.send_deflated(kind, &fragment, last, || keys.next(), output.copied());
+            let sent = connection.send_deflated(kind, &fragment, last, mask_key, output.copied());
             sent.expect("open, and one message at a time");
         } else {
-            let sent = connection.send_fragment(kind, &fragment, last, || keys.next(), output.copied());
+            let sent = connection.send_fragment(kind, &fragment, last, mask_key, output.copied());
             sent.expect("open, and one message at a time");
         }
         if !cut {
-            self.fragmented = Some(message);
+            self.fragmented = Some(Box::new(message));
         }
     }
 
     fn close(&mut self, frame: &CloseFrame) {
         self.connection
-            .close(frame.code, &frame.reason, || self.keys.next(), self.output.copied())
+            .close(frame.code, &frame.reason, mask_key, self.output.copied())
             .expect("open, and the frame was checked when it was made");
     }
 

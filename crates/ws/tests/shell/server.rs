@@ -82,6 +82,9 @@ async fn what_a_handler_can_ask() {
         let request = socket.request().expect("a server's socket");
         let cookie = request.header("cookie").map(String::from_utf8_lossy).unwrap_or_default();
         let answer = format!("{} {:?} {cookie} {:?}", socket.path(), request.query(), socket.subprotocol());
+        let kept: Vec<_> =
+            ["host", "upgrade", "sec-websocket-key"].map(|name| request.header(name).is_some()).into();
+        assert_eq!(kept, [true, false, false], "what only the handshake needs is gone");
         assert!(socket.peer_addr().is_some_and(|addr| addr.ip().is_loopback()));
         socket.send(answer).await
     };
