@@ -6,12 +6,14 @@ cargo xtask CHORE
 
   serve [--verbose] [ARGS…]    build the UI and the server, then run `trunkline dev ARGS…`
   test [--verbose] [SUITE…]    install what is missing, then run every suite, or the named ones:
-                                 fmt tidy clippy rust ui browser autobahn
+                                 fmt tidy clippy rust bench ui browser autobahn
   tidy                         check the shape of the source (CONTRIBUTING.md says what and why)
   lock                         write the npm lock files, complete for every platform
   conformance [server|client|all] [CASES…]
                                judge our echo server and client with the Autobahn suite
                                (CASES: core, limits, deflate, quick, all or numbers; default core limits)
+  bench echo|idle [OPTIONS]    measure what an echo costs and what an idle connection keeps, against floors and
+                               other libraries (`bench --help` says more)
   help                         this page
 
 Suites write their full output to target/xtask/SUITE.log; --verbose shows it as it comes.

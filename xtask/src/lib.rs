@@ -4,13 +4,15 @@
 //! from outside, through `cargo metadata`, the files and the programs that it starts.
 //!
 //! ```text
-//!   serve ────────┐                  ┌─ suites/{fmt, tidy, clippy, rust, ui, browser, autobahn}
+//!   serve ────────┐                  ┌─ suites/{fmt, tidy, clippy, rust, bench, ui, browser, …}
 //!                 ├─ Workshop ───────┤
 //!   test ── Suite ┘   │ Workspace    └─ tidy/{imports, calls, heads, …}   one rule each
 //!   conformance ──┘   │ Runner ── Reaper   (child processes; none outlives us)
+//!   bench ────────┘   │
 //!   tidy, lock        └ npm, services      (what must be there first)
 //! ```
 
+pub mod bench;
 pub mod conformance;
 pub mod help;
 pub mod log;

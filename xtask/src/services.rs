@@ -50,6 +50,12 @@ pub const SERVICES: &[Service] = &[
         packages: &["python3", "python3-pip"],
     },
     Service {
+        name: "linux",
+        missing: "it drives epoll and reads /proc, which only Linux has",
+        probe: Probe::Succeeds(&["test", "-e", "/proc/self/schedstat"]),
+        packages: &[],
+    },
+    Service {
         name: "linux-x86_64",
         missing: "the suite's own Python 2 runs on Linux on x86_64 only",
         probe: Probe::Platform("linux", "x86_64"),

@@ -2,6 +2,7 @@
 //! earlier ones have built.
 
 mod autobahn;
+mod bench;
 mod browser;
 mod clippy;
 mod fmt;
@@ -12,5 +13,13 @@ mod ui;
 use crate::suite::Suite;
 
 /// All of them.
-pub const ALL: &[Suite] =
-    &[fmt::SUITE, tidy::SUITE, clippy::SUITE, rust::SUITE, ui::SUITE, browser::SUITE, autobahn::SUITE];
+pub const ALL: &[Suite] = &[
+    fmt::SUITE,
+    tidy::SUITE,
+    clippy::SUITE,
+    rust::SUITE,
+    bench::SUITE,
+    ui::SUITE,
+    browser::SUITE,
+    autobahn::SUITE,
+];
