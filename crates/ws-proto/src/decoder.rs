@@ -122,6 +122,52 @@ impl Decoder {
         self.decode_as(Sizes::Limited, input)
     }
 
+    /// The commonest case in a few steps: between two messages, a whole one in one frame that is not compressed, within the
+    /// limits, all of it in `input`. Anything else, be it wrong, is left where it is for [`Decoder::decode`].
+    #[inline]
+    pub(crate) fn decode_whole<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+    ) -> Result<Option<(MessageKind, &'b mut [u8])>, ProtocolError> {
+        let Some((kind, header_size, key, len)) = self.peek_whole(input) else { return Ok(None) };
+        take_front(input, header_size);
+        let payload = take_front(input, len);
+        if self.role == Role::Server {
+            let _ = apply_mask(payload, key);
+        }
+        if kind == MessageKind::Text {
+            self.utf8.receive(payload, true).map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
+        Ok(Some((kind, payload)))
+    }
+
+    /// The kind, the header's size, the key and the payload's size of such a message.
+    #[inline]
+    fn peek_whole(&self, input: &[u8]) -> Option<(MessageKind, usize, [u8; 4], usize)> {
+        let kind = match input.first()? {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let second = *input.get(1)?;
+        let (len, size) = match second & 0x7F {
+            126 => (usize::from(u16::from_be_bytes(*input.get(2..)?.first_chunk()?)), 4),
+            127 => return None,
+            len => (usize::from(len), 2),
+        };
+        let (key, size) = match self.role {
+            Role::Server => (*input.get(size..)?.first_chunk()?, size + 4),
+            Role::Client => ([0; 4], size),
+        };
+        let limits = &self.limits;
+        let fits = input.len() >= size + len
+            && len <= limits.frame_size_max.min(limits.message_size_max)
+            && limits.fragments_max > 0;
+        let is_minimal = second & 0x7F < 126 || len >= 126;
+        let is_right = is_minimal && (second & 0x80 != 0) == (self.role == Role::Server);
+        (fits && is_right && self.is_idle()).then_some((kind, size, key, len))
+    }
+
     /// [`Decoder::decode`] under other rules for sizes.
     pub(crate) fn decode_as<'b>(
         &mut self,

@@ -44,18 +44,20 @@ impl Header {
     }
 
     /// The header for the wire, its length in the shortest form.
+    #[inline]
     pub fn encode(&self) -> HeaderBytes {
-        let mut out = HeaderBytes { bytes: [0; HEADER_SIZE_MAX], len: 0 };
+        let first = u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode as u8;
         let mask_bit = if self.mask.is_some() { 0x80 } else { 0 };
-        out.push(&[u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode as u8]);
+        let mut out = HeaderBytes { bytes: [0; HEADER_SIZE_MAX], len: 2 };
+        out.bytes[0] = first;
         match self.payload_len {
-            len @ 0..=125 => out.push(&[mask_bit | len as u8]),
+            len @ 0..=125 => out.bytes[1] = mask_bit | len as u8,
             len @ 126..=0xFFFF => {
-                out.push(&[mask_bit | 126]);
+                out.bytes[1] = mask_bit | 126;
                 out.push(&(len as u16).to_be_bytes());
             }
             len => {
-                out.push(&[mask_bit | 127]);
+                out.bytes[1] = mask_bit | 127;
                 out.push(&len.to_be_bytes());
             }
         }

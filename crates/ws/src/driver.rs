@@ -26,11 +26,12 @@ use crate::error::{Deadline, Error};
 use crate::input::Input;
 use crate::keys::mask_key;
 use crate::limits::SharedLimits;
+use crate::message::Message;
 use crate::output::Output;
 use crate::sender::{Outlet, Sender};
 
+use receive::Form;
 pub(crate) use receive::Part;
-use receive::{Form, Received};
 use send::Fragmented;
 
 /// What a socket runs on.
@@ -91,9 +92,9 @@ pub(crate) struct Driver {
     /// Read, but not decoded.
     input: Input,
     /// What was decoded while the application was sending.
-    inbox: Option<Box<Received>>,
-    /// How the application took the last message, and what is decoded while it sends.
-    form: Form,
+    inbox: Option<Box<Message>>,
+    /// The application took the last message piece by piece.
+    in_parts: bool,
     output: Output,
     fragmented: Option<Box<Fragmented>>,
     /// The message that the application sends piece by piece.
@@ -129,7 +130,7 @@ impl Driver {
             stage: Stage::Running,
             input: Input::new(received),
             inbox: None,
-            form: Form::Whole,
+            in_parts: false,
             output: Output::default(),
             fragmented: None,
             writing: None,
@@ -192,7 +193,7 @@ impl Driver {
 
     /// The closing handshake; messages that still come are dropped.
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while let Some(_unread) = ready!(self.poll_recv(cx))? {}
+        while ready!(self.poll_recv::<Part>(cx))?.is_some() {}
         Poll::Ready(Ok(()))
     }
 
@@ -209,7 +210,7 @@ impl Driver {
             return Poll::Ready(());
         }
         // Of a message that is taken piece by piece nothing is taken ahead.
-        if self.inbox.is_some() || self.form == Form::Parts {
+        if self.inbox.is_some() || self.in_parts {
             return Poll::Pending;
         }
         self.inbox = ready!(self.poll_input(cx)).map(Box::new);
@@ -217,12 +218,12 @@ impl Driver {
     }
 
     /// Ready with a message, or a part of one, or with nothing when the stage has changed.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+    fn poll_input<T: Form>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             if !self.input.is_empty() {
-                let received = self.decode();
-                if received.is_some() || !matches!(self.stage, Stage::Running) {
-                    return Poll::Ready(received);
+                let taken = self.decode();
+                if taken.is_some() || !matches!(self.stage, Stage::Running) {
+                    return Poll::Ready(taken);
                 }
             }
             let _ = self.poll_output(cx);

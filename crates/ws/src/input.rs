@@ -35,11 +35,15 @@ impl Input {
         &mut self.buffer[self.from..self.to]
     }
 
-    /// All but the last `rest` bytes were used.
+    /// All but the last `rest` bytes were used. What is lent goes back, unless much of it is still to be used.
     pub(crate) fn keep(&mut self, rest: usize) {
         self.from = self.to - rest;
-        if self.is_empty() {
+        if rest == 0 {
             self.clear();
+        } else if rest < REST_LENT_MIN && self.buffer.len() == READ_SIZE {
+            let rest = self.bytes().to_vec();
+            self.clear();
+            *self = Self::new(rest);
         }
     }
 
@@ -68,15 +72,5 @@ impl Input {
         }
         *self = Self { buffer, from: 0, to: size };
         Poll::Ready(Ok(size))
-    }
-
-    /// To be called when the socket is left to its owner: what is lent goes back, unless most of it is in use.
-    pub(crate) fn settle(&mut self) {
-        let waiting = self.to - self.from;
-        if self.buffer.len() == READ_SIZE && waiting < REST_LENT_MIN {
-            let rest = self.bytes().to_vec();
-            self.clear();
-            *self = Self::new(rest);
-        }
     }
 }

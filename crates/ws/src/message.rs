@@ -46,15 +46,7 @@ impl Message {
         }
     }
 
-    pub(crate) fn from_bytes(kind: MessageKind, bytes: Bytes) -> Self {
-        match kind {
-            MessageKind::Text => {
-                Self::Text(String::from_utf8(bytes.into()).expect("the core has checked the text"))
-            }
-            MessageKind::Binary => Self::Binary(bytes),
-        }
-    }
-
+    #[inline]
     pub(crate) fn from_payload(kind: MessageKind, payload: Payload<'_>) -> Self {
         match kind {
             MessageKind::Text => {

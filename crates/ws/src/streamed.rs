@@ -44,7 +44,7 @@ impl<'s> MessageReader<'s> {
                 Some(bytes) => bytes,
                 None if self.ended => return Ok(None),
                 None => {
-                    let part = poll_fn(|cx| self.driver.poll_recv_part(cx)).await?;
+                    let part: Option<Part> = poll_fn(|cx| self.driver.poll_recv(cx)).await?;
                     let part = part.ok_or_else(|| self.driver.closed())?;
                     self.ended = part.last;
                     part.bytes

@@ -41,7 +41,11 @@ impl Connection {
     ///
     /// A connection that has agreed on compression should use [`Connection::receive_with`]: here each compressed message
     /// gets an inflater of its own, which takes longer than inflating it.
+    #[inline]
     pub fn receive<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Incoming<'b>>, ProtocolError> {
+        if let Some(message) = self.receive_whole(input)? {
+            return Ok(Some(message));
+        }
         Ok(self.receive_as(Form::Whole, input, None)?.map(Incoming::from_whole))
     }
 
@@ -54,6 +58,9 @@ impl Connection {
         pool: &mut DeflatePool,
         input: &mut &'b mut [u8],
     ) -> Result<Option<Incoming<'b>>, ProtocolError> {
+        if let Some(message) = self.receive_whole(input)? {
+            return Ok(Some(message));
+        }
         Ok(self.receive_as(Form::Whole, input, Some(pool))?.map(Incoming::from_whole))
     }
 
@@ -88,6 +95,25 @@ impl Connection {
     pub fn begins_message(&self, input: &[u8]) -> bool {
         let opcode = input.first().and_then(|first| Opcode::from_bits(first & 0x0F));
         self.decoder.is_idle() && matches!(opcode, Some(Opcode::Text | Opcode::Binary))
+    }
+
+    /// The commonest case in a few steps; see [`Decoder::decode_whole`](crate::Decoder).
+    #[inline]
+    fn receive_whole<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Incoming<'b>>, ProtocolError> {
+        if self.phase != Phase::Open || self.streamed {
+            return Ok(None);
+        }
+        match self.decoder.decode_whole(input) {
+            Ok(None) => Ok(None),
+            Ok(Some((kind, payload))) => {
+                Ok(Some(Incoming::Message { kind, payload: Payload(Cow::Borrowed(payload)) }))
+            }
+            Err(error) => {
+                self.fail(error);
+                *input = &mut [];
+                Err(error)
+            }
+        }
     }
 
     fn receive_as<'b>(

@@ -209,7 +209,11 @@ impl Driver {
     }
 
     fn enqueue(&mut self, kind: MessageKind, payload: Bytes) {
-        let connection = &mut self.connection;
+        let Self { connection, output, .. } = self;
+        if self.deflate.is_none() && payload.len() < SHARED_MIN {
+            let sent = connection.send_fragment(kind, &payload, true, mask_key, output.copied());
+            return sent.expect("open, and one message at a time");
+        }
         let deflated = self.deflate.and_then(|options| {
             with_pool(options, |pool| connection.deflate(pool, &payload).map(Bytes::copy_from_slice))
         });
