@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::deflate::{DeflatePool, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
-use crate::header::{Header, append_frame};
+use crate::header::Header;
 use crate::opcode::MessageKind;
 
 /// One unmasked frame that is a whole message. Cloning shares it, between threads too.
@@ -70,15 +70,7 @@ impl PreparedMessage {
     /// or was not asked for. Two threads that ask at the same time wait for the one that compresses.
     pub(crate) fn deflated_frame(&self, window_bits: u8, pool: &mut DeflatePool) -> Option<&Bytes> {
         let cell = &self.deflated.as_ref()?[usize::from(window_bits - WINDOW_BITS_MIN)];
-        cell.get_or_init(|| {
-            let payload = &self.frame[usize::from(self.header_size)..];
-            let deflated = pool.deflate_alone(payload, window_bits)?;
-            let mut frame = Vec::new();
-            let header = Header { compressed: true, ..Header::whole(self.kind.opcode(), 0) };
-            append_frame(&mut frame, header, deflated);
-            Some(Bytes::from(frame))
-        })
-        .as_ref()
+        cell.get_or_init(|| pool.deflate_frame(&self.frame, window_bits)).as_ref()
     }
 }
 

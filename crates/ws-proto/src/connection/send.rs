@@ -67,7 +67,7 @@ impl Connection {
     /// takeover the messages must be sent in the order in which they were compressed.
     pub fn deflate<'p>(&mut self, pool: &'p mut DeflatePool, payload: &[u8]) -> Option<&'p [u8]> {
         let direction = self.deflate?.sent_by(self.role());
-        if !self.may_send() || !pool.is_worthwhile(payload) {
+        if !self.may_send() || !pool.is_worthwhile(payload.len()) {
             return None;
         }
         if !direction.takeover {
@@ -201,11 +201,16 @@ impl Connection {
     /// The frame of a prepared message that fits this connection, for servers that write vectored and have checked
     /// [`Connection::may_send`]: compressed if that was agreed on without context takeover and helps. Copies nothing.
     pub fn prepared_frame<'m>(&self, pool: &mut DeflatePool, message: &'m PreparedMessage) -> &'m Bytes {
-        self.deflate
-            .map(|params| params.sent_by(Role::Server))
-            .filter(|direction| !direction.takeover)
-            .and_then(|direction| message.deflated_frame(direction.window_bits, pool))
+        self.shared_window()
+            .and_then(|window_bits| message.deflated_frame(window_bits, pool))
             .unwrap_or_else(|| message.frame())
+    }
+
+    /// The window that a server's message must be compressed for, to be sent to this connection as to any other with the
+    /// same one; `None` where messages are not compressed, or with context takeover.
+    pub fn shared_window(&self) -> Option<u8> {
+        let direction = self.deflate?.sent_by(Role::Server);
+        (!direction.takeover).then_some(direction.window_bits)
     }
 
     fn check_prepared(&self) -> Result<(), UsageError> {

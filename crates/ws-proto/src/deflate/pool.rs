@@ -3,10 +3,13 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, Strategy};
 
 use super::TAIL;
 use super::params::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
+use crate::header::{Header, append_frame};
+use crate::role::Role;
 
 /// Inflaters that are kept for the next message; more are lent when needed, and freed when they come back.
 const INFLATERS_MAX: usize = 4;
@@ -24,11 +27,14 @@ pub struct DeflateOptions {
     pub level: u8,
     /// Messages with fewer bytes are sent as they are, because compressing them saves next to nothing. Default 256.
     pub size_min: u32,
+    /// Messages with more bytes are sent as they are, for shells whose threads must not be busy with one for long.
+    /// Default: no such bound.
+    pub size_max: u32,
 }
 
 impl Default for DeflateOptions {
     fn default() -> Self {
-        Self { level: 1, size_min: 256 }
+        Self { level: 1, size_min: 256, size_max: u32::MAX }
     }
 }
 
@@ -80,14 +86,30 @@ impl DeflatePool {
         self.options
     }
 
-    /// Whether it is worth trying.
-    pub(crate) fn is_worthwhile(&self, payload: &[u8]) -> bool {
-        !payload.is_empty() && payload.len() >= self.options.size_min as usize
+    /// Whether messages with so many bytes are compressed at all.
+    pub fn is_worthwhile(&self, size: usize) -> bool {
+        let DeflateOptions { size_min, size_max, .. } = self.options;
+        size > 0 && size >= size_min as usize && size <= size_max as usize
+    }
+
+    /// Compresses the frame of a whole message from a server, such as [`PreparedMessage::frame`], for connections with
+    /// this [`window`](crate::Connection::shared_window); `None` where that does not help. For those who keep frames in
+    /// a place of their own; others have [`PreparedMessage::compressible`].
+    ///
+    /// [`PreparedMessage::frame`]: crate::PreparedMessage::frame
+    /// [`PreparedMessage::compressible`]: crate::PreparedMessage::compressible
+    pub fn deflate_frame(&mut self, frame: &[u8], window_bits: u8) -> Option<Bytes> {
+        let (header, size) = Header::decode(frame, Role::Client, false).ok()??;
+        let window_bits = window_bits.clamp(WINDOW_BITS_MIN, WINDOW_BITS_MAX);
+        let deflated = self.deflate_alone(&frame[size..], window_bits)?;
+        let mut frame = Vec::new();
+        append_frame(&mut frame, Header { compressed: true, ..header }, deflated);
+        Some(Bytes::from(frame))
     }
 
     /// Compresses a message by itself; `None` where that would not make it smaller.
     pub(crate) fn deflate_alone(&mut self, payload: &[u8], window_bits: u8) -> Option<&[u8]> {
-        if !self.is_worthwhile(payload) {
+        if !self.is_worthwhile(payload.len()) {
             return None;
         }
         let level = self.options.level;

@@ -123,6 +123,42 @@ fn small_messages_and_messages_that_do_not_shrink_are_sent_as_they_are() {
     }
 }
 
+/// A shell whose threads serve others bounds what is compressed at a time.
+#[test]
+fn messages_over_the_largest_size_are_sent_as_they_are() {
+    let mut pool = DeflatePool::new(DeflateOptions { size_max: 1_000, ..DeflateOptions::default() });
+    for (size, compressed) in [(255, false), (256, true), (1_000, true), (1_001, false)] {
+        assert_eq!(pool.is_worthwhile(size), compressed, "{size} bytes");
+        let mut server = Peer::server(DeflateParams::default());
+        let payload = vec![b'x'; size];
+        server
+            .connection
+            .send_with(&mut pool, MessageKind::Binary, &payload, unmasked, &mut server.out)
+            .expect("open");
+        assert_eq!(server.out[0] & 0x40 != 0, compressed, "{size} bytes");
+        let frame = PreparedMessage::binary(&payload);
+        assert_eq!(pool.deflate_frame(frame.frame(), 15).is_some(), compressed, "{size} bytes");
+    }
+}
+
+#[test]
+fn a_frame_is_compressed_for_a_window() {
+    let mut pool = DeflatePool::default();
+    let text = "Hello".repeat(100);
+    for bits in 8..=15 {
+        let params = DeflateParams { server_max_window_bits: bits, ..DeflateParams::default() };
+        let mut client = Peer::new(Role::Client, params, Limits::default());
+        assert_eq!(Peer::server(params).connection.shared_window(), Some(bits));
+        client.read(&pool.deflate_frame(PreparedMessage::text(&text).frame(), bits).expect("it shrinks"));
+        assert_eq!(client.events, [self::text(&text)], "{bits} bits");
+    }
+    assert_eq!(Peer::server(TAKEOVER).connection.shared_window(), None, "it depends on what was sent before");
+    assert_eq!(Connection::new(Role::Server, Limits::default()).shared_window(), None);
+    for no_frame in [&b""[..], b"\x81", b"\xF1\x00", &masked(0x81, &[b'x'; 500])] {
+        assert_eq!(pool.deflate_frame(no_frame, 15), None);
+    }
+}
+
 #[test]
 fn fragments_carry_the_bit_once() {
     let mut pool = DeflatePool::default();
@@ -187,7 +223,7 @@ fn the_window_is_kept_to() {
         let deflated = |gap: usize| {
             let message = [&word[..], &vec![0; gap], &word].concat();
             let Peer { mut connection, mut pool, .. } = Peer::server(params);
-            pool.set_options(DeflateOptions { level: 9, size_min: 0 });
+            pool.set_options(DeflateOptions { level: 9, size_min: 0, ..DeflateOptions::default() });
             connection.deflate(&mut pool, &message).expect("with takeover all is compressed").len()
         };
         let size = 1 << bits;
@@ -229,7 +265,7 @@ proptest! {
         };
         let (from, to) = if from_server { (Role::Server, Role::Client) } else { (Role::Client, Role::Server) };
         let mut sender = Peer::new(from, params, Limits::default());
-        sender.pool.set_options(DeflateOptions { level, size_min: 0 });
+        sender.pool.set_options(DeflateOptions { level, size_min: 0, ..DeflateOptions::default() });
         let mut receiver = Peer::new(to, params, Limits::default());
         let mut expect = Vec::new();
         for (word, times, varied) in messages {
