@@ -21,6 +21,7 @@ mod channel;
 pub mod close;
 mod code;
 mod command;
+mod deflated;
 mod identity;
 mod limits;
 mod namespace;

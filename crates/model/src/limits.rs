@@ -44,6 +44,12 @@ pub struct Limits {
     pub frame_size_max: usize,
     /// The largest message of `/echo`, in bytes (16 MiB). Above it 1009.
     pub echo_size_max: usize,
+    /// The largest message to a client that is compressed, in bytes (256 KiB): a worker has better to do than to
+    /// compress more at a time. Larger ones are sent as they are.
+    pub deflate_size_max: usize,
+    /// Bytes of messages that a connection is served out of one read (1 MiB), compressed ones counted as they come
+    /// out: 64 KiB can become 64 MiB. The rest waits in memory for the next turn, and nothing more is read till then.
+    pub served_per_read: usize,
     /// How often an idle connection is pinged (25 s). One that answers nothing for twice as long is
     /// closed.
     pub ping_interval: Duration,
@@ -78,6 +84,8 @@ impl Default for Limits {
             queue: 4_096,
             frame_size_max: 64 << 10,
             echo_size_max: 16 << 20,
+            deflate_size_max: 256 << 10,
+            served_per_read: 1 << 20,
             ping_interval: Duration::from_secs(25),
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),

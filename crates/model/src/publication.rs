@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use crate::deflated::Deflated;
 use crate::{ChannelName, Key, Payload, Position, Timestamp, UserName};
 
 /// A finished byte form of a publication. Each is made at most once per publication, by the first
@@ -38,6 +39,7 @@ pub struct Publication {
     /// The idempotency key that its publisher sent.
     pub key: Option<Key>,
     encoded: [OnceLock<Bytes>; Encoding::COUNT],
+    deflated: Deflated,
 }
 
 impl Publication {
@@ -53,12 +55,24 @@ impl Publication {
             from: None,
             key: None,
             encoded: Default::default(),
+            deflated: Deflated::default(),
         }
     }
 
     /// Its byte form in `encoding`, made by `encode` if this is the first call for it.
     pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
         self.encoded[encoding as usize].get_or_init(|| encode(self))
+    }
+
+    /// Its byte form in `encoding`, compressed for connections with a window of `window_bits`: made by `deflate` if this
+    /// is the first call for both, and kept. `None` where `deflate` has found that it does not help.
+    pub fn deflated(
+        &self,
+        encoding: Encoding,
+        window_bits: u8,
+        deflate: impl FnOnce() -> Option<Bytes>,
+    ) -> Option<&Bytes> {
+        self.deflated.get(encoding, window_bits, deflate)
     }
 
     /// What it counts against byte limits: payload, author and key, plus a flat 64 for the rest.

@@ -3,12 +3,12 @@
 
 use bytes::Bytes;
 use mio::net::TcpStream;
-use trunkline_dialect::{json, plain};
 use trunkline_hub::SessionId;
 use trunkline_model::close::CloseReason;
-use trunkline_model::{ChannelName, Encoding, Publication};
-use trunkline_ws_proto::{self as wire, CloseCode, MessageKind, PreparedMessage, unmasked};
+use trunkline_model::{ChannelName, Publication};
+use trunkline_ws_proto::{self as wire, CloseCode, DeflatePool, MessageKind, unmasked};
 
+use crate::frame::frame;
 use crate::outbox::{Outbox, Outboxes};
 
 /// What is spoken on a WebSocket connection.
@@ -109,13 +109,19 @@ impl Connection {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Appends a message of this connection's own.
-    pub(crate) fn send(&mut self, kind: MessageKind, payload: &[u8], spare: &mut Outboxes) {
+    /// Appends a message of this connection's own, compressed if that was agreed on and helps.
+    pub(crate) fn send(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        pool: &mut DeflatePool,
+        spare: &mut Outboxes,
+    ) {
         if !self.wire.may_send() {
             return;
         }
         let outbox = self.outbox.get_or_insert_with(|| spare.take());
-        let sent = outbox.append(|buffer| self.wire.send(kind, payload, unmasked, buffer));
+        let sent = outbox.append(|buffer| self.wire.send_with(pool, kind, payload, unmasked, buffer));
         debug_assert!(sent.is_ok(), "an open connection takes whole messages");
     }
 
@@ -134,26 +140,14 @@ impl Connection {
             outbox.append(|buffer| self.wire.close(CloseCode(reason.code), reason.reason, unmasked, buffer));
     }
 
-    /// Appends a publication in the form that this connection speaks.
-    pub(crate) fn deliver(&mut self, publication: &Publication, spare: &mut Outboxes) {
-        let frame = self.frame(publication);
-        self.outbox.get_or_insert_with(|| spare.take()).share(frame);
+    /// A publication as this connection is to get it.
+    pub(crate) fn frame<'p>(&self, publication: &'p Publication, pool: &mut DeflatePool) -> &'p Bytes {
+        frame(publication, &self.protocol, self.wire.shared_window(), pool)
     }
 
-    /// A publication as a frame that all connections of this protocol share.
-    pub(crate) fn frame<'p>(&self, publication: &'p Publication) -> &'p Bytes {
-        match self.protocol {
-            Protocol::Json => publication.encoded(Encoding::TrunklineV1, |publication| {
-                let mut text = Vec::with_capacity(publication.cost() + 128);
-                json::encode_message(publication, &mut text);
-                PreparedMessage::new(MessageKind::Text, &text).frame().clone()
-            }),
-            Protocol::Plain(_) | Protocol::Echo => publication.encoded(Encoding::Plain, |publication| {
-                let (binary, content) = plain::content(publication);
-                let kind = if binary { MessageKind::Binary } else { MessageKind::Text };
-                PreparedMessage::new(kind, content).frame().clone()
-            }),
-        }
+    /// Appends a frame that others get too.
+    pub(crate) fn share(&mut self, frame: &Bytes, spare: &mut Outboxes) {
+        self.outbox.get_or_insert_with(|| spare.take()).share(frame);
     }
 
     /// Keeps what was read and cannot be handled yet.

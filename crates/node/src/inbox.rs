@@ -8,16 +8,29 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use trunkline_backend::{Answer, Sink};
 use trunkline_model::{Command, Identity, Reply};
+use trunkline_ws_proto::DeflateParams;
 
 use crate::connection::Protocol;
 use crate::worker::Counted;
+
+/// What a WebSocket handshake has led to.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// What is spoken from now on.
+    pub protocol: Protocol,
+    /// How messages may be compressed, if that was agreed on. Without context takeover a connection that is idle
+    /// costs no more for it.
+    pub deflate: Option<DeflateParams>,
+    /// Bytes that were read behind the handshake.
+    pub leftover: Bytes,
+}
 
 /// One letter to a worker.
 pub(crate) enum Mail {
     /// A connection that was accepted for this worker.
     Accepted(std::net::TcpStream, Counted),
-    /// A socket that speaks WebSocket from now on, and the bytes that came with its handshake.
-    Attach { stream: std::net::TcpStream, leftover: Bytes, protocol: Protocol },
+    /// A socket that speaks WebSocket from now on.
+    Attach { stream: std::net::TcpStream, upgrade: Upgrade },
     /// One command, answered once.
     Call { identity: Box<Identity>, command: Command, reply: oneshot::Sender<Reply> },
     /// What the store answered.
@@ -80,18 +93,12 @@ pub struct Handle {
 pub struct Stopped;
 
 impl Handle {
-    /// Hands over a socket after its WebSocket handshake was answered. `leftover` are bytes that were read
-    /// behind the handshake. From here on the worker owns it.
+    /// Hands over a socket after its WebSocket handshake was answered. From here on the worker owns it.
     ///
     /// # Errors
     /// [`Stopped`]; the socket is then closed.
-    pub fn attach(
-        &self,
-        stream: std::net::TcpStream,
-        leftover: Bytes,
-        protocol: Protocol,
-    ) -> Result<(), Stopped> {
-        self.send(Mail::Attach { stream, leftover, protocol })
+    pub fn attach(&self, stream: std::net::TcpStream, upgrade: Upgrade) -> Result<(), Stopped> {
+        self.send(Mail::Attach { stream, upgrade })
     }
 
     /// Does one command in the name of `identity` and gives its reply. Commands without a reply are not for

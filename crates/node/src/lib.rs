@@ -24,6 +24,7 @@ mod clock;
 mod connection;
 mod deadlines;
 mod door;
+mod frame;
 mod inbox;
 mod lifetime;
 mod node;
@@ -35,5 +36,5 @@ mod worker;
 
 pub use connection::Protocol;
 pub use door::Door;
-pub use inbox::{Handle, Inboxes, Stopped};
+pub use inbox::{Handle, Inboxes, Stopped, Upgrade};
 pub use node::{HttpServer, Node, NodeConfig};

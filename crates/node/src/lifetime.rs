@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use mio::{Interest, Token};
 use tokio::sync::oneshot;
 use trunkline_dialect::plain;
@@ -13,17 +12,13 @@ use trunkline_model::{Command, ErrorCode, Fault, Identity, Push, Reply};
 use trunkline_ws_proto as wire;
 
 use crate::connection::{Connection, Protocol, slot};
+use crate::inbox::Upgrade;
 use crate::turn::seconds;
 use crate::worker::{Entry, Phase, Worker};
 
 impl Worker {
-    pub(crate) fn attach(
-        &mut self,
-        now: Moment,
-        stream: std::net::TcpStream,
-        leftover: Bytes,
-        protocol: Protocol,
-    ) {
+    pub(crate) fn attach(&mut self, now: Moment, stream: std::net::TcpStream, upgrade: Upgrade) {
+        let Upgrade { protocol, deflate, leftover } = upgrade;
         self.generation = self.generation.wrapping_add(1);
         let mut stream = mio::net::TcpStream::from_std(stream);
         let limits = match protocol {
@@ -37,7 +32,7 @@ impl Worker {
             tracing::warn!(%error, "a connection could not be watched");
             return;
         }
-        let wire = wire::Connection::new(wire::Role::Server, limits);
+        let wire = wire::Connection::new(wire::Role::Server, limits).with_deflate(deflate);
         let mut connection = Connection::new(stream, wire, protocol.clone(), self.generation, seconds(now));
         let session = connection.id(key);
         let ping = u32::try_from(self.limits.ping_interval.as_secs()).unwrap_or(u32::MAX).max(1);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use trunkline_backend::Store;
 use trunkline_model::{Limits, Namespaces};
+use trunkline_ws_proto::DeflateOptions;
 
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
@@ -40,6 +41,9 @@ pub struct NodeConfig {
     pub namespaces: Arc<Namespaces>,
     /// The log; its answers go to [`Inboxes::sink`].
     pub store: Arc<dyn Store>,
+    /// How messages to clients are compressed that agreed on it. The largest such message is
+    /// [`Limits::deflate_size_max`].
+    pub deflate: DeflateOptions,
     /// Who says who a session is.
     pub door: Arc<dyn Door>,
     /// Who speaks HTTP.
@@ -77,6 +81,7 @@ impl Node {
                 limits: Arc::clone(&config.limits),
                 namespaces: Arc::clone(&config.namespaces),
                 store: Arc::clone(&config.store),
+                deflate: config.deflate,
                 door: Arc::clone(&config.door),
                 http: Arc::clone(&config.http),
                 connections: Arc::clone(&connections),

@@ -121,12 +121,12 @@ impl Worker {
         if connection.generation != session.generation || !connection.wire.may_send() {
             return;
         }
-        let size = connection.frame(publication).len();
-        if !self.make_room(now, session, size) {
+        let frame = connection.frame(publication, &mut self.deflate);
+        if !self.make_room(now, session, frame.len()) {
             return;
         }
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
-        connection.deliver(publication, &mut self.outboxes);
+        connection.share(frame, &mut self.outboxes);
         self.mark_dirty(key);
     }
 
@@ -137,7 +137,7 @@ impl Worker {
             return;
         }
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
-        connection.send(MessageKind::Text, &self.scratch, &mut self.outboxes);
+        connection.send(MessageKind::Text, &self.scratch, &mut self.deflate, &mut self.outboxes);
         self.mark_dirty(key);
     }
 

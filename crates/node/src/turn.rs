@@ -49,7 +49,7 @@ impl Worker {
         while let Ok(mail) = self.inbox.try_recv() {
             match mail {
                 Mail::Accepted(stream, counted) => self.serve_http(stream, counted),
-                Mail::Attach { stream, leftover, protocol } => self.attach(now, stream, leftover, protocol),
+                Mail::Attach { stream, upgrade } => self.attach(now, stream, upgrade),
                 Mail::Call { identity, command, reply } => self.call(now, *identity, command, reply),
                 Mail::Stored(answers) => {
                     for answer in answers {
@@ -113,7 +113,9 @@ impl Worker {
         for _ in 0..READS_PER_TURN {
             let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { break };
             more = false;
-            if connection.flags.held || connection.flags.choked || self.phase.is_settling() {
+            // What was read before comes first.
+            let waits = connection.flags.held || connection.flags.choked || connection.spill.is_some();
+            if waits || self.phase.is_settling() {
                 break;
             }
             match connection.stream.read(&mut buffer) {
@@ -152,6 +154,7 @@ impl Worker {
     /// Handles what was read from one connection.
     pub(crate) fn feed(&mut self, now: Moment, key: usize, bytes: &mut [u8]) {
         let mut input = bytes;
+        let mut served = 0;
         loop {
             let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
             connection.flags.held = connection.has_session() && !self.hub.accepts(connection.id(key));
@@ -160,8 +163,16 @@ impl Worker {
                 connection.hold(input);
                 return;
             }
-            match connection.wire.receive(&mut input) {
-                Ok(Some(Incoming::Message { kind, payload })) => self.message(now, key, kind, payload),
+            if served >= self.limits.served_per_read {
+                connection.hold(input);
+                self.queue(key);
+                return;
+            }
+            match connection.wire.receive_with(&mut self.deflate, &mut input) {
+                Ok(Some(Incoming::Message { kind, payload })) => {
+                    served += payload.len();
+                    self.message(now, key, kind, payload);
+                }
                 Ok(Some(Incoming::Ping(_))) => self.pong(key),
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(frame))) => {
@@ -194,7 +205,7 @@ impl Worker {
         let session = connection.id(key);
         let command = match (&connection.protocol, kind) {
             (Protocol::Echo, _) => {
-                connection.send(kind, &payload, &mut self.outboxes);
+                connection.send(kind, &payload, &mut self.deflate, &mut self.outboxes);
                 return;
             }
             (Protocol::Plain(channel), MessageKind::Text) => {

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use trunkline_backend::{Request, Store};
 use trunkline_hub::{Hub, Output};
 use trunkline_model::{Limits, Namespaces, Reply};
-use trunkline_ws_proto as wire;
+use trunkline_ws_proto::{self as wire, DeflateOptions, DeflatePool};
 
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -43,6 +43,7 @@ pub(crate) struct Equipment {
     pub(crate) limits: Arc<Limits>,
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) deflate: DeflateOptions,
     pub(crate) door: Arc<dyn Door>,
     pub(crate) http: Arc<dyn HttpServer>,
     pub(crate) connections: Arc<AtomicUsize>,
@@ -70,6 +71,8 @@ pub(crate) struct Worker {
     pub(crate) dirty: Vec<usize>,
     pub(crate) buffer: Vec<u8>,
     pub(crate) scratch: Vec<u8>,
+    /// What compresses and inflates for all connections.
+    pub(crate) deflate: DeflatePool,
     pub(crate) wire_limits: WireLimits,
     pub(crate) phase: Phase,
     pub(crate) ticked_at: u32,
@@ -125,12 +128,15 @@ impl Worker {
             limits,
             namespaces,
             store,
+            deflate,
             door,
             http,
             connections,
             agreement,
         } = equipment;
         let workers = queues.workers();
+        let size_max = u32::try_from(limits.deflate_size_max).unwrap_or(u32::MAX);
+        let deflate = DeflateOptions { size_max, ..deflate };
         let wire_limits = WireLimits {
             session: Arc::new(wire_limits(limits.frame_size_max)),
             echo: Arc::new(wire_limits(limits.echo_size_max)),
@@ -155,6 +161,7 @@ impl Worker {
             dirty: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             scratch: Vec::new(),
+            deflate: DeflatePool::new(deflate),
             wire_limits,
             phase: Phase::Running,
             ticked_at: 0,

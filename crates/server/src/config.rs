@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use trunkline_model::{ChannelName, Kind, Namespace, Namespaces};
+use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
-use crate::dto::{ConfigFile, KindWord, NamespaceTable};
+use crate::dto::{CompressionTable, ConfigFile, KindWord, NamespaceTable};
 use crate::units;
 
 /// The largest payload that a namespace may allow: 1 MiB.
@@ -15,32 +16,65 @@ const RECOVER_ENTRIES_MAX: u32 = 10_000;
 /// The most bytes of them: a replay must fit into an outbox.
 const RECOVER_BYTES_MAX: usize = 2 << 20;
 
-/// The namespaces that `dev` has without a file: `chat` (a log) and `room` (a signal).
-pub(crate) fn dev_namespaces() -> Namespaces {
-    let mut namespaces = Namespaces::default();
-    namespaces.insert("chat", Namespace::of_kind(Kind::Log));
-    namespaces.insert("room", Namespace::of_kind(Kind::Signal));
-    namespaces
+/// The slowest level of compression that a worker may use. Text that is made for it keeps level 9 busy with 256 KiB for
+/// 100 ms, level 6 for 4 ms, and level 9 saves next to nothing more.
+const COMPRESSION_LEVEL_MAX: u32 = 6;
+/// The most bytes below which messages may be left uncompressed.
+const COMPRESSION_MIN_MAX: usize = 1 << 20;
+
+/// What is configured.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) namespaces: Namespaces,
+    /// How messages are compressed for clients that offer it; `None` where they never are.
+    pub(crate) compression: Option<DeflateOptions>,
 }
 
-/// Reads the file at `path` over `namespaces`.
-///
-/// # Errors
-/// [`Failure::Usage`] names the file, the place in it, and what would be right.
-pub(crate) fn read_over(namespaces: &mut Namespaces, path: &Path) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::Usage(format!("cannot read the configuration {}: {error}", path.display()))
-    })?;
-    apply(namespaces, &text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
-}
-
-fn apply(namespaces: &mut Namespaces, text: &str) -> Result<(), String> {
-    let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
-    for (name, table) in &file.namespace {
-        let checked = namespace(name, table).map_err(|error| format!("[namespace.{name}]: {error}"))?;
-        namespaces.insert(name, checked);
+impl Settings {
+    /// What `dev` has without a file: the namespaces `chat` (a log) and `room` (a signal), and compression.
+    pub(crate) fn dev() -> Self {
+        let mut namespaces = Namespaces::default();
+        namespaces.insert("chat", Namespace::of_kind(Kind::Log));
+        namespaces.insert("room", Namespace::of_kind(Kind::Signal));
+        Self { namespaces, compression: Some(DeflateOptions::default()) }
     }
-    Ok(())
+
+    /// Reads the file at `path` over these.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] names the file, the place in it, and what would be right.
+    pub(crate) fn read_over(&mut self, path: &Path) -> Result<(), Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::Usage(format!("cannot read the configuration {}: {error}", path.display()))
+        })?;
+        self.apply(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+    }
+
+    fn apply(&mut self, text: &str) -> Result<(), String> {
+        let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        for (name, table) in &file.namespace {
+            let checked = namespace(name, table).map_err(|error| format!("[namespace.{name}]: {error}"))?;
+            self.namespaces.insert(name, checked);
+        }
+        if let Some(table) = &file.compression {
+            self.compression = compression(table).map_err(|error| format!("[compression]: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn compression(table: &CompressionTable) -> Result<Option<DeflateOptions>, String> {
+    let mut options = DeflateOptions::default();
+    if let Some(level) = table.level {
+        let level = within("level", level, 1, COMPRESSION_LEVEL_MAX)?;
+        options.level = u8::try_from(level).expect("it is within its bounds");
+    }
+    if let Some(size) = &table.size_min {
+        let size = units::size(size).map_err(|error| format!("size_min: {error}"))?;
+        let size = within("size_min", size, 0, COMPRESSION_MIN_MAX)?;
+        options.size_min = u32::try_from(size).expect("it is within its bounds");
+    }
+    Ok(table.enabled.unwrap_or(true).then_some(options))
 }
 
 fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
@@ -87,11 +121,11 @@ mod tests {
     use std::time::Duration;
 
     fn check(text: &str, expect: Result<(&str, Namespace), &str>) {
-        let mut namespaces = Namespaces::default();
-        match (apply(&mut namespaces, text), expect) {
+        let mut settings = Settings::default();
+        match (settings.apply(text), expect) {
             (Ok(()), Ok((channel, expect))) => {
                 let channel = ChannelName::parse(channel).expect("a name");
-                assert_eq!(namespaces.of(&channel).map(|n| (**n).clone()), Some(expect), "{text}");
+                assert_eq!(settings.namespaces.of(&channel).map(|n| (**n).clone()), Some(expect), "{text}");
             }
             (Err(error), Err(part)) => assert!(error.contains(part), "{error:?} should contain {part:?}"),
             (result, expect) => panic!("{text}\n{result:?}, expected {expect:?}"),
@@ -121,7 +155,7 @@ mod tests {
         check("[namespace.x]", Err("missing field `kind`"));
         check("[namespace.x]\nkind = \"lag\"", Err("expected `log` or `signal`"));
         check("[namespace.x]\nkind = \"log\"\nkeep = 1", Err("unknown field `keep`, expected one of"));
-        check("[names.x]", Err("unknown field `names`, expected `namespace`"));
+        check("[names.x]", Err("unknown field `names`, expected `namespace` or `compression`"));
         check("[namespace.x]\nkind = \"log\"\nkeys = \"1 year\"", Err("[namespace.x]: keys: \"1 year\""));
         check(
             "[namespace.x]\nkind = \"log\"\nlimits = { message = \"2MiB\" }",
@@ -131,5 +165,26 @@ mod tests {
         check("[namespace.\"a:b\"]\nkind = \"log\"", Err("no `:`"));
         check("[namespace.x]\nkind = \"signal\"\nacknowledge = \"disk\"", Err("`acknowledge` is for kind"));
         check("nonsense", Err("line 1"));
+        check("compression = \"on\"", Err("expected a table, like"));
+        check("[compression]\nlevle = 1", Err("unknown field `levle`, expected one of `enabled`"));
+        check("[compression]\nlevel = 0", Err("[compression]: level is 0; it may be 1 to 6"));
+        check("[compression]\nlevel = 300", Err("[compression]: level is 300"));
+        check("[compression]\nsize_min = \"1\"", Err("[compression]: size_min: \"1\" is not a size"));
+        check("[compression]\nsize_min = \"2MiB\"", Err("[compression]: size_min is 2097152"));
+    }
+
+    #[test]
+    fn compression_is_on_unless_it_is_turned_off() {
+        let options = DeflateOptions::default();
+        let check = |text: &str, expect: Option<DeflateOptions>| {
+            let mut settings = Settings::dev();
+            assert_eq!(settings.apply(text), Ok(()), "{text}");
+            assert_eq!(settings.compression, expect, "{text}");
+        };
+        check("", Some(options));
+        check("[compression]", Some(options));
+        check("[compression]\nenabled = false\nlevel = 3", None);
+        check("compression = { level = 6 }", Some(DeflateOptions { level: 6, ..options }));
+        check("compression = { size_min = \"1KiB\" }", Some(DeflateOptions { size_min: 1024, ..options }));
     }
 }

@@ -15,7 +15,8 @@ use trunkline_store_sqlite::{Options, SqliteStore};
 use crate::cli::{DevOptions, Failure};
 use crate::door::{GuestDoor, KEY_SIZE};
 use crate::http::Http;
-use crate::{config, files};
+use crate::upgrade::Terms;
+use crate::{config::Settings, files};
 
 /// How often it is looked whether a worker has died.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -25,13 +26,13 @@ const FRAME_PER_MESSAGE: usize = 4;
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
     start_logging();
-    let mut namespaces = config::dev_namespaces();
+    let mut settings = Settings::dev();
     if let Some(path) = &options.config {
-        config::read_over(&mut namespaces, path)?;
+        settings.read_over(path)?;
     }
     let listener = listen(options.listen)?;
     let address = listener.local_addr()?;
-    let node = start(options, namespaces, listener)?;
+    let node = start(options, settings, listener)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
@@ -48,9 +49,10 @@ pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
     ended
 }
 
-fn start(options: &DevOptions, namespaces: Namespaces, listener: TcpListener) -> anyhow::Result<Node> {
+fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> anyhow::Result<Node> {
+    let Settings { namespaces, compression } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
-    let rooms = namespaces.of(&room).is_some();
+    let terms = Terms { rooms: namespaces.of(&room).is_some(), compression: compression.is_some() };
     let limits = limits(&namespaces)?;
     let workers = options.workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -60,10 +62,11 @@ fn start(options: &DevOptions, namespaces: Namespaces, listener: TcpListener) ->
     let store = SqliteStore::open(&options.data, inboxes.sink(), Options::default())?;
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let config = NodeConfig {
-        http: Arc::new(Http::new(&limits, rooms)),
+        http: Arc::new(Http::new(&limits, terms)),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),
         store: Arc::new(store),
+        deflate: compression.unwrap_or_default(),
         door: Arc::new(GuestDoor::new(&key)),
         listener,
     };

@@ -13,6 +13,19 @@ pub(crate) struct ConfigFile {
     /// The namespaces by name.
     #[serde(default)]
     pub(crate) namespace: BTreeMap<String, NamespaceTable>,
+    /// Compression of WebSocket messages.
+    pub(crate) compression: Option<CompressionTable>,
+}
+
+/// `[compression]`
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table, like { level = 1 }")]
+pub(crate) struct CompressionTable {
+    pub(crate) enabled: Option<bool>,
+    /// From fast to small.
+    pub(crate) level: Option<u32>,
+    /// Messages below it are sent as they are.
+    pub(crate) size_min: Option<String>,
 }
 
 /// `[namespace.NAME]`: the table that later versions extend.

@@ -22,7 +22,7 @@ use trunkline_ws_proto::handshake::OriginPolicy;
 
 use crate::patient::Patient;
 use crate::problem::Problem;
-use crate::upgrade::Rooms;
+use crate::upgrade::Terms;
 use crate::{api, ui, upgrade};
 
 /// The largest head of a request, in bytes, and its most headers. Above them 431.
@@ -39,8 +39,8 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// The endpoints. `rooms` says whether the namespace `room` exists.
-    pub(crate) fn new(limits: &Limits, rooms: bool) -> Self {
+    /// The endpoints. `terms` are those of WebSockets.
+    pub(crate) fn new(limits: &Limits, terms: Terms) -> Self {
         let router = Router::new()
             .route("/ws", any(upgrade::session))
             .route("/echo", any(upgrade::echo))
@@ -53,7 +53,7 @@ impl Http {
             .route("/health/ready", get(alive))
             .fallback(ui::page)
             .layer(DefaultBodyLimit::max(limits.http_body))
-            .layer(axum::Extension(Rooms(rooms)))
+            .layer(axum::Extension(terms))
             .layer(middleware::from_fn(refuse_foreign_writes))
             .layer(middleware::from_fn(refuse_foreign_hosts))
             .layer(middleware::from_fn(end_in_time));

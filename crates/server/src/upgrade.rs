@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use trunkline_model::{ChannelName, ErrorCode, Fault};
-use trunkline_node::{Handle, Protocol};
-use trunkline_ws_proto::Rejection;
+use trunkline_node::{Handle, Protocol, Upgrade};
 use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, Request as Handshake, accept};
+use trunkline_ws_proto::{DeflateParams, Rejection};
 
 use crate::patient::Patient;
 use crate::problem::Problem;
@@ -19,39 +19,60 @@ use crate::problem::Problem;
 const SUBPROTOCOL: &str = "trunkline.v1";
 
 /// `/ws`
-pub(crate) async fn session(Extension(worker): Extension<Handle>, request: Request) -> Response {
-    upgrade(request, worker, Protocol::Json, vec![SUBPROTOCOL.to_owned()])
+pub(crate) async fn session(
+    Extension(worker): Extension<Handle>,
+    Extension(terms): Extension<Terms>,
+    request: Request,
+) -> Response {
+    let options = AcceptOptions { subprotocols: vec![SUBPROTOCOL.to_owned()], ..terms.options() };
+    upgrade(request, worker, Protocol::Json, &options)
 }
 
 /// `/echo`
-pub(crate) async fn echo(Extension(worker): Extension<Handle>, request: Request) -> Response {
-    upgrade(request, worker, Protocol::Echo, Vec::new())
+pub(crate) async fn echo(
+    Extension(worker): Extension<Handle>,
+    Extension(terms): Extension<Terms>,
+    request: Request,
+) -> Response {
+    upgrade(request, worker, Protocol::Echo, &terms.options())
 }
 
 /// `/room/{name}`
 pub(crate) async fn room(
     Path(name): Path<String>,
     Extension(worker): Extension<Handle>,
-    Extension(rooms): Extension<Rooms>,
+    Extension(terms): Extension<Terms>,
     request: Request,
 ) -> Response {
-    if !rooms.0 {
+    if !terms.rooms {
         let message = "there is no namespace \"room\" in the configuration, so there are no rooms";
         return Problem::new(Fault::new(ErrorCode::UnknownNamespace, message)).into_response();
     }
     match ChannelName::parse(&format!("room:{name}")) {
-        Ok(channel) => upgrade(request, worker, Protocol::Plain(channel), Vec::new()),
+        Ok(channel) => upgrade(request, worker, Protocol::Plain(channel), &terms.options()),
         Err(error) => Problem::bad_request(format!("the room's name: {error}")).into_response(),
     }
 }
 
-/// Whether the namespace `room` is configured.
-#[derive(Clone, Copy)]
-pub(crate) struct Rooms(pub(crate) bool);
+/// What the configuration says about WebSockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Whether the namespace `room` exists.
+    pub(crate) rooms: bool,
+    /// Whether compression is agreed to, if a client offers it.
+    pub(crate) compression: bool,
+}
 
-fn upgrade(mut request: Request, worker: Handle, protocol: Protocol, subprotocols: Vec<String>) -> Response {
-    let options = AcceptOptions { subprotocols, ..AcceptOptions::default() };
-    let accepted = match check(&request, &options) {
+impl Terms {
+    /// Compression without context takeover in either direction: no connection owns a compressor or an inflater.
+    fn options(self) -> AcceptOptions {
+        let deflate = self.compression.then(DeflateParams::default);
+        AcceptOptions { deflate, ..AcceptOptions::default() }
+    }
+}
+
+fn upgrade(mut request: Request, worker: Handle, protocol: Protocol, options: &AcceptOptions) -> Response {
+    let accepted = match check(&request, options) {
         Ok(accepted) => accepted,
         Err(rejection) => return refusal(&rejection),
     };
@@ -59,7 +80,7 @@ fn upgrade(mut request: Request, worker: Handle, protocol: Protocol, subprotocol
         let message = "this connection cannot become a WebSocket; use HTTP/1.1";
         return Problem::bad_request(message).into_response();
     };
-    tokio::task::spawn_local(hand_over(upgrading, worker, protocol));
+    tokio::task::spawn_local(hand_over(upgrading, worker, protocol, accepted.deflate()));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers() {
@@ -77,7 +98,7 @@ fn check(request: &Request, options: &AcceptOptions) -> Result<Accepted, Rejecti
     accept(&Handshake::new(request.method().as_str(), &target, minor, headers), options)
 }
 
-async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol) {
+async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol, deflate: Option<DeflateParams>) {
     let upgraded = match upgrading.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -89,9 +110,10 @@ async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol) {
         tracing::error!("an upgraded connection is not the TCP stream that was accepted");
         return;
     };
+    let upgrade = Upgrade { protocol, deflate, leftover: parts.read_buf };
     match parts.io.into_inner().into_inner().into_std() {
         // A worker that has ended drops the socket; the client comes back.
-        Ok(stream) => drop(worker.attach(stream, parts.read_buf, protocol)),
+        Ok(stream) => drop(worker.attach(stream, upgrade)),
         Err(error) => tracing::warn!(%error, "an upgraded socket could not be taken out of the runtime"),
     }
 }

@@ -12,6 +12,7 @@ mod bad_input;
 mod bursts;
 mod by_hand;
 mod command_line;
+mod compression;
 mod fan_out;
 mod kill;
 mod leaks;
