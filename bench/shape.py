@@ -20,6 +20,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import zlib
 
 
 class Server:
@@ -31,18 +32,19 @@ class Server:
         host, port = ready.split("//")[1].strip().rsplit(":", 1)
         self.address = (host, int(port))
 
-    def connect(self, path):
+    def connect(self, path, compressed=False):
         line = socket.create_connection(self.address)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         key = base64.b64encode(os.urandom(16)).decode()
+        offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compressed else ""
         line.sendall(
             f"GET {path} HTTP/1.1\r\nHost: {self.address[0]}:{self.address[1]}\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n".encode()
         )
         head = b""
         while b"\r\n\r\n" not in head:
             head += line.recv(4096)
-        assert head.startswith(b"HTTP/1.1 101"), head
+        assert head.startswith(b"HTTP/1.1 101") and (b"permessage-deflate" in head) == compressed, head
         return line
 
     def user_memory(self):
@@ -69,9 +71,18 @@ class Server:
 
 
 def frame(text):
-    payload, mask = text.encode(), b"\1\2\3\4"
+    return masked(b"\x81", text.encode())
+
+
+def compressed_frame(text):
+    deflate = zlib.compressobj(wbits=-15)
+    return masked(b"\xc1", (deflate.compress(text.encode()) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4])
+
+
+def masked(first, payload):
+    mask = b"\1\2\3\4"
     size = bytes([0x80 | len(payload)]) if len(payload) < 126 else bytes([0x80 | 126]) + struct.pack(">H", len(payload))
-    return b"\x81" + size + mask + bytes(byte ^ mask[index & 3] for index, byte in enumerate(payload))
+    return first + size + mask + bytes(byte ^ mask[index & 3] for index, byte in enumerate(payload))
 
 
 def read_until(line, mark, count=1):
@@ -113,8 +124,15 @@ def fan_out(server, subscribers, in_flight, rounds):
            server.counted(work), subscribers * in_flight * rounds, "delivery")
 
 
-def subscribed(server):
-    line = server.connect("/ws")
+def echoed_compressed(server):
+    line = server.connect("/echo", compressed=True)
+    line.sendall(compressed_frame("x" * 1_000))
+    assert line.recv(4096)[0] == 0xC1
+    return line
+
+
+def subscribed(server, compressed=False):
+    line = server.connect("/ws", compressed)
     line.sendall(frame('{"type":"subscribe","channel":"chat:shape"}'))
     read_until(line, b'"can"')
     return line
@@ -127,8 +145,9 @@ def report(what, calls, units, unit):
 
 
 def memory(server, what, open_one, connections):
+    lines = [open_one()]  # what is there once for all, such as a compressor, is not any connection's
     before = server.user_memory()
-    lines = [open_one() for _ in range(connections)]
+    lines += [open_one() for _ in range(connections)]
     time.sleep(2)  # the worker's own buffers come to rest; nothing waits for this
     each = (server.user_memory() - before) / connections
     print(f"user memory per idle connection, {connections} × {what}: {each:.0f} B", flush=True)
@@ -150,7 +169,11 @@ def main():
         lambda server: fan_out(server, 1_000, 1, 30),
         lambda server: fan_out(server, 1_000, 8, 10),
         lambda server: memory(server, "/echo", lambda: server.connect("/echo"), options.connections),
+        lambda server: memory(server, "/echo, compressed, after a message", lambda: echoed_compressed(server),
+                              options.connections),
         lambda server: memory(server, "/ws with one subscription", lambda: subscribed(server), options.connections),
+        lambda server: memory(server, "/ws with one subscription, compressed", lambda: subscribed(server, True),
+                              options.connections),
     ]:
         server = Server(options.program, options.workers)
         try:

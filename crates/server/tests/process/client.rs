@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
-use trunkline_ws::{Message, Socket};
+use trunkline_ws::{Compression, Connect, Message, Socket};
 
 use crate::patience::soon;
 use crate::server::Server;
@@ -24,7 +24,17 @@ impl Client {
 
     /// The same; the server may be about to die.
     pub(crate) async fn try_open(url: &str) -> Option<Self> {
-        let connecting = trunkline_ws::connect(url).subprotocol("trunkline.v1");
+        Self::by(trunkline_ws::connect(url)).await
+    }
+
+    /// The same, with an offer of compression.
+    pub(crate) async fn compressing(server: &Server) -> Self {
+        let connecting = trunkline_ws::connect(server.url("/ws")).compression(Compression::default());
+        Self::by(connecting).await.expect("the server takes connections")
+    }
+
+    async fn by(connecting: Connect) -> Option<Self> {
+        let connecting = connecting.subprotocol("trunkline.v1");
         let socket = soon("a connection", connecting.into_future()).await.ok()?;
         Some(Self { socket, unread: VecDeque::new(), next_id: 1_000_000 })
     }

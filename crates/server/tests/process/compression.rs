@@ -8,6 +8,7 @@ use trunkline_ws_proto::{
 
 use crate::client::{Client, check_alive};
 use crate::raw::{Raw, TEXT, frame, handshake};
+use crate::rng::Rng;
 use crate::server::{Folder, Server};
 
 /// First byte of a whole text message that is compressed.
@@ -189,6 +190,26 @@ async fn publications_are_compressed_for_those_who_agreed_on_it() {
         }
     }
     check_alive(&server).await;
+}
+
+/// Noise that comes twice: the second time can be told by pointing back at the first, but not out of a narrow window.
+#[tokio::test]
+async fn nobody_is_sent_what_lies_beyond_its_window() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let seed = Rng::seed();
+    eprintln!("TRUNKLINE_TEST_SEED={seed}");
+    let mut rng = Rng::new(seed);
+    let noise: String = (0..2_000).map(|_| char::from(b'0' + rng.below(64) as u8)).collect();
+    let mut sizes = Vec::new();
+    for bits in [15, 10] {
+        let mut reader = Compressing::open(&server, "/room/x", bits).await;
+        reader.raw.send(TEXT, noise.repeat(2).as_bytes()).await;
+        let (first, payload) = reader.raw.frame().await.expect("its own message");
+        assert_eq!(reader.inflate(first, &payload), noise.repeat(2));
+        sizes.push(payload.len());
+    }
+    assert!(sizes[0] < 2_500 && sizes[1] > 2_500, "{sizes:?}");
 }
 
 /// The next message with `word` in it.

@@ -41,14 +41,28 @@ async fn everyone_gets_everything_with_4_workers() {
     fan_out(4).await;
 }
 
+/// Every second has agreed on compression, and everything is compressed for it.
+#[tokio::test]
+async fn everyone_gets_everything_compressed_or_not() {
+    let folder = Folder::with_config("[compression]\nsize_min = \"0B\"\n");
+    fan_out_in(&folder, 2, true).await;
+}
+
 async fn fan_out(workers: usize) {
+    fan_out_in(&Folder::new(), workers, false).await;
+}
+
+/// With `compressing` every second subscriber asks for compression.
+async fn fan_out_in(folder: &Folder, workers: usize, compressing: bool) {
     let seed = Rng::seed();
     eprintln!("TRUNKLINE_TEST_SEED={seed}");
-    let folder = Folder::new();
-    let server = Server::with_workers(&folder, workers);
+    let server = Server::with_workers(folder, workers);
     let mut subscribers = Vec::new();
     for me in 0..SUBSCRIBERS {
-        let mut subscriber = Follower::new(Client::open(&server).await);
+        let compresses = compressing && me % 2 == 0;
+        let client =
+            if compresses { Client::compressing(&server).await } else { Client::open(&server).await };
+        let mut subscriber = Follower::new(client);
         for channel in me..me + FOLLOWED {
             subscriber.begin(&name(channel)).await;
         }
