@@ -548,6 +548,34 @@ def free_port():
         return s.getsockname()[1]
 
 
+def start_fuzzing_server(tool, a, cases, out):
+    """The suite's own server, its port and its URL. A port that was free may not be any more, most of all on a machine
+    that has just closed many connections: then another one is tried."""
+    spec = {"outdir": out, "cases": cases, "exclude-cases": [], "exclude-agent-cases": {}}
+    if a.cert:
+        spec.update(key=os.path.abspath(a.key), cert=os.path.abspath(a.cert))
+    for _ in range(1 if a.port else 10):
+        port = a.port or free_port()
+        spec["url"] = "%s://127.0.0.1:%d" % ("wss" if a.cert else "ws", port)
+        with open(os.path.join(out, "spec.json"), "w") as f:
+            json.dump(spec, f)
+        with open(os.path.join(out, "wstest.log"), "w") as log:
+            server = subprocess.Popen(
+                tool.wstest("-m", "fuzzingserver", "-u", "0", "-s", os.path.join(out, "spec.json")),
+                cwd=out, env=tool.env(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        end = time.time() + 20
+        try:
+            while server.poll() is None and time.time() < end:
+                if reachable("127.0.0.1", port, 0):
+                    return server, port, spec["url"]
+                time.sleep(0.1)
+        except BaseException:
+            stop(server)
+            raise
+        stop(server)
+    raise ToolError("the fuzzing server did not start; see %s/wstest.log" % out)
+
+
 def run_client(a):
     if a.cmd and a.cmd[0] == "--":
         a.cmd = a.cmd[1:]
@@ -557,14 +585,8 @@ def run_client(a):
     cases = pick(tool, a.cases, a.exclude)
     out = os.path.abspath(a.out)
     clear(out)
-    port = a.port or free_port()
     tls = bool(a.cert)
-    base = "%s://127.0.0.1:%d" % ("wss" if tls else "ws", port)
-    spec = {"url": base, "outdir": out, "cases": cases, "exclude-cases": [], "exclude-agent-cases": {}}
-    if tls:
-        spec.update(key=os.path.abspath(a.key), cert=os.path.abspath(a.cert))
-    with open(os.path.join(out, "spec.json"), "w") as f:
-        json.dump(spec, f)
+    server, port, base = start_fuzzing_server(tool, a, cases, out)
     agent = a.agent
     each = any("{case_url}" in c for c in a.cmd)
     env = dict(os.environ, AUTOBAHN_URL=base, AUTOBAHN_AGENT=agent, AUTOBAHN_CASES=str(len(cases)))
@@ -576,9 +598,6 @@ def run_client(a):
             cmd = [c.replace("{%s}" % k, v) for c in cmd]
         return cmd
 
-    log = open(os.path.join(out, "wstest.log"), "w")
-    server = subprocess.Popen(tool.wstest("-m", "fuzzingserver", "-u", "0", "-s", os.path.join(out, "spec.json")),
-                              cwd=out, env=tool.env(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     began = time.time()
     end = began + a.timeout
     children, trouble = set(), []
@@ -598,8 +617,6 @@ def run_client(a):
             children.discard(proc)
 
     try:
-        if not reachable("127.0.0.1", port, 20) or server.poll() is not None:
-            raise ToolError("the fuzzing server did not start; see %s/wstest.log" % out)
         with open(os.path.join(out, "client.log"), "w") as sink:
             if each:
                 todo = list(enumerate(cases, 1))
