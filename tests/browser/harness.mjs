@@ -149,8 +149,8 @@ export class Line {
   #taken = 0
   #arrived = () => undefined
 
-  static async open(cleanup, url, protocols = []) {
-    const socket = new WebSocket(url, protocols)
+  static async open(cleanup, url, protocols = [], options = {}) {
+    const socket = new WebSocket(url, protocols, options)
     cleanup.add(() => socket.terminate())
     const line = new Line(socket)
     await within(`${url} to open`, line.opened)
@@ -167,6 +167,11 @@ export class Line {
       this.#messages.push({ data, isBinary })
       this.#arrived()
     })
+  }
+
+  /** What was agreed on in the handshake. */
+  get extensions() {
+    return this.socket.extensions
   }
 
   send(data) {
@@ -211,18 +216,20 @@ export class PageLine {
             messages.push(typeof data === 'string' ? data : [...new Uint8Array(data)])
             window[name].arrived()
           }
-          socket.onopen = () => resolve()
+          socket.onopen = () => resolve(socket.extensions)
           socket.onclose = ({ code }) => reject(new Error(`closed with ${code} before it was open`))
         }),
       [name, url, protocols],
     )
-    await within(`${url} to open in the browser`, opening)
-    return new PageLine(page, name)
+    const extensions = await within(`${url} to open in the browser`, opening)
+    return new PageLine(page, name, extensions)
   }
 
-  constructor(page, name) {
+  constructor(page, name, extensions) {
     this.page = page
     this.name = name
+    /** What was agreed on in the handshake. */
+    this.extensions = extensions
   }
 
   send(data) {

@@ -14,7 +14,7 @@
 //!
 //! A connection never leaves its worker, so nothing it touches needs a lock. There is no task, waker or
 //! buffer per WebSocket connection: all of them sit in one slab, are polled by one `mio::Poll` that is
-//! nested in the worker's runtime, and share one read buffer. What a turn produced for a connection leaves
+//! nested in the worker's runtime, and share one read buffer, and what compresses and inflates. What a turn produced for a connection leaves
 //! it in one vectored write.
 //!
 //! Invariants: a worker never blocks; between workers nothing is lost (`hub` counts the room); every queue

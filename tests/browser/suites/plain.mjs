@@ -62,6 +62,37 @@ export const tests = [
     },
   },
 
+  {
+    name: 'a browser and Node agree on compression and read what is compressed, others get the same as it is',
+    needs: ['chromium', 'server'],
+    run: async (world) => {
+      const server = await startServer(world.cleanup)
+      const room = `${server.ws}/room/lobby`
+      const compressing = [
+        await PageLine.open(await pageOf(world, server), room),
+        await Line.open(world.cleanup, room),
+      ]
+      for (const line of compressing) assert.match(line.extensions, /^permessage-deflate/)
+      const plain = await Line.open(world.cleanup, room, [], { perMessageDeflate: false })
+      assert.equal(plain.extensions, '')
+      const long = CHAT.repeat(200)
+      for (const sender of [...compressing, plain]) {
+        // Each has joined when it hears something.
+        await sender.send('here')
+        assert.equal(await sender.next(), 'here')
+      }
+      for (const sender of [...compressing, plain]) {
+        await sender.send(long)
+        for (const line of [...compressing, plain]) {
+          let heard
+          do heard = await line.next()
+          while (heard === 'here')
+          assert.equal(heard, long)
+        }
+      }
+    },
+  },
+
   ...[['without a subprotocol', []], ['with trunkline.v1', ['trunkline.v1']]].map(([how, protocols]) => ({
     name: `the example typed by hand, ${how}`,
     needs: ['server'],
