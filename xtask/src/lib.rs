@@ -4,7 +4,7 @@
 //! from outside, through `cargo metadata`, the files and the programs that it starts.
 //!
 //! ```text
-//!   serve ────────┐                  ┌─ suites/{fmt, tidy, clippy, rust, bench, ui, browser, …}
+//!   serve ────────┐                  ┌─ suites/{fmt, tidy, clippy, doc, rust, bench, ui, browser, …}
 //!                 ├─ Workshop ───────┤
 //!   test ── Suite ┘   │ Workspace    └─ tidy/{imports, calls, heads, …}   one rule each
 //!   conformance ──┘   │ Runner ── Reaper   (child processes; none outlives us)

@@ -5,6 +5,7 @@ mod autobahn;
 mod bench;
 mod browser;
 mod clippy;
+mod doc;
 mod fmt;
 mod rust;
 mod tidy;
@@ -17,6 +18,7 @@ pub const ALL: &[Suite] = &[
     fmt::SUITE,
     tidy::SUITE,
     clippy::SUITE,
+    doc::SUITE,
     rust::SUITE,
     bench::SUITE,
     ui::SUITE,

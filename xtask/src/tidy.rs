@@ -2,7 +2,7 @@
 //!
 //! A [`Rule`] looks at the [`Tree`] and gives [`Finding`]s. It reads text, not syntax trees: a rule has to be
 //! simple enough to be right about text in which comments and strings are blanked out.
-//! A place that has a good reason to differ stands in [`exceptions`], with the reason.
+//! A place that has a good reason to differ stands in `exceptions`, with the reason.
 
 mod attributes;
 mod calls;

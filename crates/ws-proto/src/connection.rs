@@ -167,7 +167,7 @@ impl Connection {
     }
 
     /// Bytes of heap memory it holds for a message that has not ended: at most the message's size so far, doubled, and
-    /// 48 KiB for one that is compressed and longer than 4 KiB.
+    /// 48 KiB for one of which more than 48 KiB have come compressed.
     pub fn buffered(&self) -> usize {
         self.rare.as_ref().map_or(0, |rare| {
             let inflation = rare.inflation.as_ref().map_or(0, |it| it.capacity() + Inflation::INFLATER_SIZE);

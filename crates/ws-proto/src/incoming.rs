@@ -57,7 +57,7 @@ pub enum Incoming<'b> {
         /// All of its fragments.
         payload: Payload<'b>,
     },
-    /// A ping. Its pong is already queued and leaves with [`Connection::poll_transmit`].
+    /// A ping. Its pong is already queued and leaves with [`Connection::poll_transmit`](crate::Connection::poll_transmit).
     Ping(Payload<'b>),
     /// A pong, asked for or not.
     Pong(Payload<'b>),

@@ -11,8 +11,8 @@ use crate::incoming::{Incoming, IncomingChunk, Payload};
 use crate::opcode::{MessageKind, Opcode};
 
 /// Compressed bytes of a message that has not ended are kept as they came up to this size; only then an inflater is
-/// lent to it. So a peer has to send something for the 48 KB that an inflater takes.
-const COMPRESSED_HELD_MAX: usize = 4 << 10;
+/// lent to it. So whoever wants us to hold one has to send as much as it takes.
+const COMPRESSED_HELD_MAX: usize = Inflation::INFLATER_SIZE;
 
 /// Of a compressed message that goes out in chunks, this much is inflated at a time; it may become a thousand times more.
 const COMPRESSED_CHUNK_MAX: usize = 4 << 10;

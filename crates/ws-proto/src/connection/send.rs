@@ -222,7 +222,7 @@ impl Connection {
         }
     }
 
-    /// Appends a ping to `out`. The peer's [`Incoming::Pong`] has the same payload.
+    /// Appends a ping to `out`. The peer's [`Incoming::Pong`](crate::Incoming::Pong) has the same payload.
     ///
     /// # Errors
     /// [`UsageError`] when closing, or for more than 125 bytes.
@@ -268,7 +268,7 @@ impl Connection {
 
     /// Appends what the protocol itself has to say to `out`: the newest pong, then the close frame that echoes
     /// the peer's or says what it did wrong. Returns whether there was anything. Call it after each
-    /// [`Incoming::Ping`] while `out` has room, after the last [`Connection::receive`] of a turn, and between the
+    /// [`Incoming::Ping`](crate::Incoming::Ping) while `out` has room, after the last [`Connection::receive`] of a turn, and between the
     /// fragments of a big message.
     pub fn poll_transmit(&mut self, mut key: impl FnMut() -> [u8; 4], out: &mut Vec<u8>) -> bool {
         if !self.wants_transmit() {

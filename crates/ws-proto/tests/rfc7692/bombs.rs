@@ -115,6 +115,13 @@ fn unfinished_messages_hold_no_inflater() {
     let info = measure(|| peer.read(&start));
     assert!(info.bytes_max < 1_000, "{info:?}");
     assert!(peer.connection.buffered() < 1_000);
+    // Nor do more than twice of what they have sent, however much that is.
+    let compressed = deflated(&crate::wire::noise(400_000), DeflateFlush::SyncFlush);
+    for sent in [5_000, 20_000, 45_000, 60_000, 300_000] {
+        let mut peer = Peer::server(TAKEOVER);
+        peer.read(&masked(0x42, &compressed[..sent]));
+        assert!(peer.connection.buffered() <= 2 * sent + 1_000, "{} of {sent}", peer.connection.buffered());
+    }
 }
 
 /// A stream that is valid so far and never ends.

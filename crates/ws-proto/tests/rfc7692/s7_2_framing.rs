@@ -100,13 +100,13 @@ fn text_is_checked_after_inflation() {
 /// Of a long message what has come is checked, however much is still to come.
 #[test]
 fn text_fails_before_the_message_ends() {
-    let mut noise: Vec<u8> = noise(20_000).iter().map(|byte| b' ' + byte % 95).collect();
+    let mut noise: Vec<u8> = noise(200_000).iter().map(|byte| b' ' + byte % 95).collect();
     noise[10] = 0xFF;
     let compressed = deflated(&noise, DeflateFlush::SyncFlush);
     let mut peer = Peer::server(DeflateParams::default());
-    peer.read(&masked(0x41, &compressed[..4_000]));
+    peer.read(&masked(0x41, &compressed[..48_000]));
     assert_eq!(peer.events, [], "so far it is only held");
-    peer.read(&masked(0x00, &compressed[4_000..8_000]));
+    peer.read(&masked(0x00, &compressed[48_000..96_000]));
     assert_eq!(peer.events, [Event::Failed(ProtocolError::TextNotUtf8)]);
 }
 
