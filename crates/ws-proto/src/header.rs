@@ -147,11 +147,16 @@ impl AsRef<[u8]> for HeaderBytes {
 }
 
 /// Appends a frame to `out`: header, then payload, masked where the header says so. The header's length is set here.
+#[inline]
 pub(crate) fn append_frame(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
     let mask = header.mask;
     let header = Header { payload_len: payload.len() as u64, ..header }.encode();
     out.reserve(header.len() + payload.len());
-    out.extend_from_slice(&header);
+    match header.first_chunk::<2>() {
+        // Most headers, and so short that a call to copy them costs more than they do.
+        Some(short) if header.len() == 2 => out.extend_from_slice(short),
+        _ => out.extend_from_slice(&header),
+    }
     let from = out.len();
     out.extend_from_slice(payload);
     if let Some(key) = mask {

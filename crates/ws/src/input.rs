@@ -8,8 +8,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::buffers::{READ_SIZE, lend_read, take_back_read};
 
-/// A smaller rest moves into memory of its own size, so that the thread's buffer is free again.
-const REST_LENT_MIN: usize = READ_SIZE / 4;
+/// What a read brought beyond the first message moves into memory of its own size if it is less than this, so that the
+/// thread's buffer is free again; else the buffer stays lent until all of it is decoded.
+const REST_LENT_MIN: usize = 4 << 10;
 
 /// Bytes that came, between `from` and `to`.
 #[derive(Debug, Default)]
@@ -37,10 +38,11 @@ impl Input {
 
     /// All but the last `rest` bytes were used. What is lent goes back, unless much of it is still to be used.
     pub(crate) fn keep(&mut self, rest: usize) {
+        let is_fresh = self.from == 0;
         self.from = self.to - rest;
         if rest == 0 {
             self.clear();
-        } else if rest < REST_LENT_MIN && self.buffer.len() == READ_SIZE {
+        } else if is_fresh && rest < REST_LENT_MIN && self.buffer.len() == READ_SIZE {
             let rest = self.bytes().to_vec();
             self.clear();
             *self = Self::new(rest);
