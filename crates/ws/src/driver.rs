@@ -96,6 +96,8 @@ pub(crate) struct Driver {
     /// The application took the last message piece by piece.
     in_parts: bool,
     output: Output,
+    /// The stream may still hold back what was written.
+    unflushed: bool,
     fragmented: Option<Box<Fragmented>>,
     /// The message that the application sends piece by piece.
     writing: Option<MessageKind>,
@@ -132,6 +134,7 @@ impl Driver {
             inbox: None,
             in_parts: false,
             output: Output::default(),
+            unflushed: false,
             fragmented: None,
             writing: None,
             abandoned: false,
@@ -299,6 +302,10 @@ impl Driver {
                 self.shut = true;
             }
             ready!(self.poll_drain(cx));
+            if !self.shut {
+                // Over TLS an end without this word is a line that was cut.
+                let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            }
         }
         // Whatever went wrong after the close frames does not change how the conversation ended.
         self.end(outcome);
@@ -355,6 +362,7 @@ impl Driver {
         self.stream = Box::new(tokio::io::empty());
         self.input.clear();
         self.output.clear();
+        self.unflushed = false;
         (self.fragmented, self.writing, self.closing) = (None, None, None);
         (self.deadline, self.keepalive, self.shutdown) = (None, None, None);
     }

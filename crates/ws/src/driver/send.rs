@@ -1,9 +1,11 @@
 //! Sending: messages, the pieces of a message, the senders' queue and the close frame become bytes that wait to be written.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::io::AsyncWrite as _;
 use trunkline_ws_proto::{CloseCode, CloseFrame, MessageKind, PreparedMessage, Role, UsageError};
 
 use super::{Driver, Outcome, Stage};
@@ -124,14 +126,27 @@ impl Driver {
         loop {
             self.fill_output(cx);
             if self.output.is_empty() {
-                return Poll::Ready(());
+                return self.poll_stream_flush(cx);
             }
+            self.unflushed = true;
             match ready!(self.output.poll_write(&mut self.stream, cx)) {
                 Ok(written) if written > 0 => {}
                 Ok(_) => self.end(Outcome::Lost(Some(io::ErrorKind::WriteZero))),
                 Err(error) => self.end(Outcome::Lost(Some(error.kind()))),
             }
         }
+    }
+
+    /// A stream that encrypts takes bytes before it has written them; a TCP socket has nothing to flush.
+    fn poll_stream_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.unflushed {
+            let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+            self.unflushed = false;
+            if let Err(error) = flushed {
+                self.end(Outcome::Lost(Some(error.kind())));
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Whoever but the owner wants to close: the server, a sender, a message that was given up.

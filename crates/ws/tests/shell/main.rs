@@ -8,6 +8,7 @@ mod close;
 mod compression;
 mod flow;
 mod json;
+mod streams;
 
 mod client;
 mod senders;
