@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use trunkline_ws_proto::Role;
@@ -18,12 +18,14 @@ use crate::error::{Deadline, Error};
 use crate::keys::nonce;
 use crate::limits::Limits;
 use crate::socket::{Origin, Socket};
+#[cfg(feature = "tls")]
+use crate::tls::Trust;
 
-/// Connects to `ws://host:port/path` when awaited.
+/// Connects to `ws://host:port/path` or `wss://host:port/path` when awaited.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), trunkline_ws::Error> {
-/// let mut socket = trunkline_ws::connect("ws://127.0.0.1:8080/live").bearer("token").subprotocol("v1").await?;
+/// let mut socket = trunkline_ws::connect("wss://example.com/live").bearer("token").subprotocol("v1").await?;
 /// socket.send("Hello").await?;
 /// # Ok(()) }
 /// ```
@@ -33,6 +35,8 @@ pub fn connect(url: impl Into<String>) -> Connect {
         headers: Vec::new(),
         subprotocols: Vec::new(),
         compression: None,
+        #[cfg(feature = "tls")]
+        trust: Trust::default(),
         limits: Limits::default(),
     }
 }
@@ -45,6 +49,8 @@ pub struct Connect {
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
     compression: Option<Compression>,
+    #[cfg(feature = "tls")]
+    trust: Trust,
     limits: Limits,
 }
 
@@ -84,7 +90,7 @@ impl Connect {
         self
     }
 
-    /// How long the handshake may take; see [`Limits::handshake_timeout`].
+    /// How long TLS and the handshake may take; see [`Limits::handshake_timeout`].
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.limits.handshake_timeout = timeout;
         self
@@ -93,6 +99,9 @@ impl Connect {
     async fn connect(self) -> Result<Socket, Error> {
         let url = Url::parse(&self.url)?;
         let handshake = self.handshake(&url)?;
+        #[cfg(feature = "tls")]
+        let connector = if url.is_secure() { Some(self.trust.connector(url.host()).await?) } else { None };
+        #[cfg(not(feature = "tls"))]
         if url.is_secure() {
             return Err(Error::TlsUnsupported);
         }
@@ -100,8 +109,17 @@ impl Connect {
             .await
             .map_err(|_| Error::Timeout(Deadline::Connect))??;
         stream.set_nodelay(true)?;
-        let peer_addr = stream.peer_addr().ok();
-        open(stream, peer_addr, handshake, self.compression, self.limits).await
+        let deadline = self.limits.handshake_timeout;
+        let opening = async {
+            let peer_addr = stream.peer_addr().ok();
+            #[cfg(feature = "tls")]
+            if let Some(connector) = connector {
+                let stream = connector.connect(stream).await?;
+                return open(stream, peer_addr, handshake, self.compression, self.limits).await;
+            }
+            open(stream, peer_addr, handshake, self.compression, self.limits).await
+        };
+        timeout(deadline, opening).await.map_err(|_| Error::Timeout(Deadline::Handshake))?
     }
 
     fn handshake(&self, url: &Url) -> Result<ClientHandshake, Error> {
@@ -120,17 +138,14 @@ impl Connect {
 }
 
 async fn open(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     peer_addr: Option<SocketAddr>,
     mut handshake: ClientHandshake,
     compression: Option<Compression>,
     limits: Limits,
 ) -> Result<Socket, Error> {
     let mut received = Vec::new();
-    let answer = answer(&mut stream, &mut handshake, &limits, &mut received);
-    let established = timeout(limits.handshake_timeout, answer)
-        .await
-        .map_err(|_| Error::Timeout(Deadline::Handshake))??;
+    let established = answer(&mut stream, &mut handshake, &limits, &mut received).await?;
     received.drain(..established.head_size);
     let origin = Origin {
         subprotocol: established.subprotocol.map(String::into_boxed_str),
@@ -143,20 +158,38 @@ async fn open(
 
 /// Sends the request and reads until the server's answer is whole.
 async fn answer(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     handshake: &mut ClientHandshake,
     limits: &Limits,
     received: &mut Vec<u8>,
 ) -> Result<Established, Error> {
-    let lost = |error: std::io::Error| Error::Lost(Some(error.kind()));
-    stream.write_all(&handshake.request()).await.map_err(lost)?;
+    stream.write_all(&handshake.request()).await.map_err(Error::from_line)?;
+    stream.flush().await.map_err(Error::from_line)?;
     loop {
         if let Some(established) = handshake.receive(received, &limits.handshake())? {
             return Ok(established);
         }
-        if stream.read_buf(received).await.map_err(lost)? == 0 {
+        if stream.read_buf(received).await.map_err(Error::from_line)? == 0 {
             return Err(Error::Lost(None));
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Connect {
+    /// For `wss://`: trusts this certificate authority instead of those of the operating system; call again for more.
+    /// `root` is PEM with any number of certificates, or DER of one. What is wrong with it is said when this is awaited.
+    pub fn root_certificate(mut self, root: impl Into<Vec<u8>>) -> Self {
+        self.trust.add_root(root.into());
+        self
+    }
+
+    /// For `wss://`: a rustls configuration of one's own, for client certificates or a verifier. Only its ALPN protocols
+    /// are replaced, by `http/1.1`. It and [`root_certificate`](Self::root_certificate) exclude each other; the later
+    /// call counts.
+    pub fn tls(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
+        self.trust.set_config(Arc::unwrap_or_clone(config.into()));
+        self
     }
 }
 

@@ -26,10 +26,12 @@ pub enum Error {
     /// A deadline of [`Limits`](crate::Limits) passed.
     #[error("{0} took longer than its deadline")]
     Timeout(Deadline),
-    /// `wss://` needs TLS.
-    #[error(
-        "wss:// needs TLS, which comes with a cargo feature that this version does not have yet; use ws://"
-    )]
+    /// There is no TLS with the other end.
+    #[cfg(feature = "tls")]
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// `wss://` needs the cargo feature `tls`.
+    #[error("wss:// needs the cargo feature `tls` of trunkline-ws, which is switched off")]
     TlsUnsupported,
     /// The queue of a [`Sender`](crate::Sender) has [`queue_max`](crate::Limits::queue_max) messages or
     /// [`queue_bytes_max`](crate::Limits::queue_bytes_max) bytes.
@@ -45,6 +47,72 @@ pub enum Error {
     /// A handler's own error, made with [`Error::other`].
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why there is no TLS with the other end. Nothing but TLS was sent then.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The server's certificate is not for the host of the URL.
+    #[error("the server's certificate is not for {expected:?}{}", names(.presented))]
+    NameMismatch {
+        /// The host of the URL.
+        expected: String,
+        /// The names in the certificate.
+        presented: Vec<String>,
+    },
+    /// No certificate authority that we trust has signed the certificate.
+    #[error(
+        "the peer's certificate is not signed by a certificate authority that is trusted here; \
+         for one of your own see `Connect::root_certificate`"
+    )]
+    UnknownIssuer,
+    /// The certificate has expired.
+    #[error("the peer's certificate has expired, or the clock here is wrong")]
+    Expired,
+    /// The certificate is not valid yet.
+    #[error("the peer's certificate is not valid yet, or the clock here is wrong")]
+    NotValidYet,
+    /// Anything else that is wrong with the certificate.
+    #[error("the peer's certificate cannot be accepted: {0:?}")]
+    Certificate(rustls::CertificateError),
+    /// The peer refuses us, for example for want of a client certificate.
+    #[error("the peer refuses the connection: {0:?}")]
+    Refused(rustls::AlertDescription),
+    /// The peer does not speak TLS on this port.
+    #[error("the server does not speak TLS on this port; should it be ws://?")]
+    NotTls,
+    /// The peer breaks the rules of TLS, or shares no version or cipher with us.
+    #[error("{0}")]
+    Protocol(rustls::Error),
+    /// The certificates, the key or the configuration that we were given cannot be used.
+    #[error("{0}")]
+    Config(String),
+}
+
+#[cfg(feature = "tls")]
+fn names(presented: &[String]) -> String {
+    if presented.is_empty() { String::new() } else { format!(", but for {}", presented.join(", ")) }
+}
+
+#[cfg(feature = "tls")]
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        use rustls::{CertificateError::*, Error::*};
+        match error {
+            InvalidCertificate(NotValidForNameContext { expected, presented }) => {
+                Self::NameMismatch { expected: expected.to_str().into_owned(), presented }
+            }
+            InvalidCertificate(UnknownIssuer) => Self::UnknownIssuer,
+            InvalidCertificate(Expired | ExpiredContext { .. }) => Self::Expired,
+            InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => Self::NotValidYet,
+            InvalidCertificate(other) => Self::Certificate(other),
+            AlertReceived(alert) => Self::Refused(alert),
+            InvalidMessage(rustls::InvalidMessage::InvalidContentType) => Self::NotTls,
+            other => Self::Protocol(other),
+        }
+    }
 }
 
 /// Which deadline passed.
@@ -73,6 +141,15 @@ impl Error {
     /// An error of a handler's own, so that `?` and this crate's errors go together.
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Other(error.into())
+    }
+
+    /// What a failed read or write means before there is a socket.
+    pub(crate) fn from_line(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Self::Tls(error.clone().into());
+        }
+        Self::Lost(Some(error.kind()))
     }
 
     /// The close code that goes with it: 1006 when the line was cut, the code that was sent or received otherwise.

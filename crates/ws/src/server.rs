@@ -6,10 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+#[cfg(feature = "tls")]
+use tokio::time::Instant;
 use tokio::time::timeout;
 use trunkline_ws_proto::handshake::{
     AcceptOptions, Accepted, HeadScan, OriginPolicy, Parsed, Request, accept,
@@ -20,6 +23,8 @@ use crate::compression::{Agreed, Compression};
 use crate::error::Error;
 use crate::limits::{Limits, SharedLimits};
 use crate::socket::{Origin, Socket};
+#[cfg(feature = "tls")]
+use crate::tls::{ServerStream, TlsConfig};
 
 /// How long a refused client has to read its answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,6 +46,8 @@ struct Config {
     compression: Option<Compression>,
     paths: Vec<String>,
     admit: Option<Box<Admit>>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConfig>,
 }
 
 impl Server {
@@ -56,6 +63,8 @@ impl Server {
             compression: None,
             paths: Vec::new(),
             admit: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         };
         Ok(Self { listener, config })
     }
@@ -103,6 +112,16 @@ impl Server {
         admit: impl Fn(&Request<'_>) -> Result<(), Rejection> + Send + Sync + 'static,
     ) -> Self {
         self.config.admit = Some(Box::new(admit));
+        self
+    }
+
+    /// Speaks TLS, and nothing else on this port: `wss://`. The TLS handshake falls under
+    /// [`handshake_timeout`](Limits::handshake_timeout) and [`connections_max`](Limits::connections_max) as the other one
+    /// does.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: impl Into<TlsConfig>) -> Self {
+        self.config.tls = Some(config.into());
         self
     }
 
@@ -165,7 +184,7 @@ impl Server {
                                 }
                             });
                         }
-                        Err(_) => refuse_full(stream),
+                        Err(_) => config.refuse_full(stream),
                     },
                     Err(error) => {
                         tracing::warn!(%error, "accept failed");
@@ -196,27 +215,36 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Says so without waiting: nothing may be spent on connections that there is no place for.
-fn refuse_full(stream: TcpStream) {
-    let rejection = Rejection::Other { status: 503, reason: "too many open connections".to_owned() };
-    // As a plain socket, because tokio does not know yet that a fresh one can be written to.
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(&rejection.response());
-    }
-}
-
 impl Config {
-    /// The handshake, within its deadline; `None` when it was refused.
+    /// The handshakes, within their deadline; `None` when they were refused.
     async fn open(
         &self,
-        mut stream: TcpStream,
+        stream: TcpStream,
         peer: SocketAddr,
         place: OwnedSemaphorePermit,
-        told: tokio::sync::futures::OwnedNotified,
+        told: OwnedNotified,
     ) -> Option<Socket> {
         let _ = stream.set_nodelay(true);
-        let handshake = timeout(self.limits.all.handshake_timeout, self.handshake(&mut stream));
-        let rejection = match handshake.await {
+        let time = self.limits.all.handshake_timeout;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let begun = Instant::now();
+            let stream = secure(tls, stream, peer, time).await?;
+            let rest = time.saturating_sub(begun.elapsed());
+            return self.open_on(stream, peer, place, told, rest).await;
+        }
+        self.open_on(stream, peer, place, told, time).await
+    }
+
+    async fn open_on(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+        told: OwnedNotified,
+        time: Duration,
+    ) -> Option<Socket> {
+        let rejection = match timeout(time, self.handshake(&mut stream)).await {
             Ok(Ok(Some((mut head, head_size, accepted)))) => {
                 let received = head.split_off(head_size);
                 let origin = Origin {
@@ -234,14 +262,28 @@ impl Config {
             Err(_) => Rejection::Other { status: 408, reason: "the handshake took too long".to_owned() },
         };
         tracing::debug!(%peer, status = rejection.status(), %rejection, "refused a handshake");
-        let _ = timeout(REFUSAL_TIMEOUT, refuse(stream, &rejection)).await;
+        let _ = timeout(REFUSAL_TIMEOUT, refuse(stream, &rejection.response())).await;
         None
+    }
+
+    /// Says so without waiting: nothing may be spent on connections that there is no place for. Over TLS it takes several
+    /// steps to say anything.
+    fn refuse_full(&self, stream: TcpStream) {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return;
+        }
+        let rejection = Rejection::Other { status: 503, reason: "too many open connections".to_owned() };
+        // As a plain socket, because tokio does not know yet that a fresh one can be written to.
+        if let Ok(mut stream) = stream.into_std() {
+            let _ = stream.write(&rejection.response());
+        }
     }
 
     /// Reads the head and answers it; `None` when the client went away.
     async fn handshake(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     ) -> Result<Option<(Vec<u8>, usize, Accepted)>, Rejection> {
         let limits = self.limits.all.handshake();
         let (mut received, mut scan) = (Vec::new(), HeadScan::default());
@@ -255,10 +297,11 @@ impl Config {
             return Ok(None);
         };
         let accepted = self.judge(&request)?;
-        match stream.write_all(&accepted.response()).await {
-            Ok(()) => Ok(Some((received, head_size, accepted))),
-            Err(_) => Ok(None),
-        }
+        let written = match stream.write_all(&accepted.response()).await {
+            Ok(()) => stream.flush().await,
+            Err(error) => Err(error),
+        };
+        Ok(written.is_ok().then_some((received, head_size, accepted)))
     }
 
     fn judge(&self, request: &Request<'_>) -> Result<Accepted, Rejection> {
@@ -290,9 +333,28 @@ fn without_handshake(head: &[u8]) -> Vec<u8> {
     head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_used(line)).flatten().copied().collect()
 }
 
+/// The TLS handshake; `None` where there is none. A client that speaks something else hears so in TLS' own way.
+#[cfg(feature = "tls")]
+async fn secure(
+    tls: &TlsConfig,
+    stream: TcpStream,
+    peer: SocketAddr,
+    time: Duration,
+) -> Option<ServerStream> {
+    match timeout(time, tls.accept(stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err((error, stream))) => {
+            tracing::debug!(%peer, %error, "no TLS");
+            let _ = timeout(REFUSAL_TIMEOUT, refuse(stream, b"")).await;
+        }
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    }
+    None
+}
+
 /// Answers, and waits for the client to read it: closing with its bytes unread might make TCP drop the answer.
-async fn refuse(mut stream: TcpStream, rejection: &Rejection) {
-    if stream.write_all(&rejection.response()).await.is_ok() && stream.shutdown().await.is_ok() {
+async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
+    if stream.write_all(answer).await.is_ok() && stream.shutdown().await.is_ok() {
         let mut rest = [0; 4096];
         while matches!(stream.read(&mut rest).await, Ok(size) if size > 0) {}
     }

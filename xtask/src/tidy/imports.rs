@@ -93,6 +93,7 @@ const TABLE: &[Row] = &[
             "serde_json",
             "tracing", // always
             "rustls",
+            "rustls-native-certs",
             "tokio-rustls",
             "axum",
             "hyper",

@@ -22,6 +22,9 @@ const RESERVED: [&str; 9] = [
     "sec-websocket-extensions",
 ];
 
+/// How the answer begins of a server that expected TLS (RFC 8446 §5.1). With less than that the head is at fault anyway.
+const TLS_ALERT: &[u8] = &[21, 3];
+
 /// A handshake that we ask for.
 #[derive(Clone, Debug)]
 pub struct ClientHandshake {
@@ -122,6 +125,9 @@ impl ClientHandshake {
         received: &[u8],
         limits: &HandshakeLimits,
     ) -> Result<Option<Established>, HandshakeError> {
+        if received.starts_with(TLS_ALERT) {
+            return Err(HandshakeError::Malformed("this port speaks TLS: the URL should be wss://"));
+        }
         let Some(head_size) = self.scan.scan(received, limits)? else { return Ok(None) };
         let mut headers = vec![httparse::EMPTY_HEADER; limits.places(head_size)];
         let mut response = httparse::Response::new(&mut headers);

@@ -5,9 +5,16 @@
 #[path = "../shell/raw.rs"]
 #[expect(dead_code, reason = "the shell's own tests use more of it")]
 mod raw;
+#[cfg(feature = "tls")]
+#[path = "../shell/certificates.rs"]
+#[expect(dead_code, reason = "the shell's own tests use more of it")]
+mod certificates;
 
 mod cuts;
 mod floods;
 mod handshakes;
+mod idle;
 mod keys;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;

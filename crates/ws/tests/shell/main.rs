@@ -7,6 +7,7 @@ mod cancel;
 mod close;
 mod compression;
 mod flow;
+#[cfg(feature = "json")]
 mod json;
 mod streams;
 
@@ -14,5 +15,10 @@ mod client;
 mod senders;
 mod server;
 mod streamed;
+
+#[cfg(feature = "tls")]
+mod certificates;
+#[cfg(feature = "tls")]
+mod tls;
 
 mod examples;
