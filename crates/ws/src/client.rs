@@ -13,10 +13,12 @@ use tokio::time::timeout;
 use trunkline_ws_proto::Role;
 use trunkline_ws_proto::handshake::{ClientHandshake, Established, Url};
 
+use crate::backoff::Backoff;
 use crate::compression::{Agreed, Compression};
 use crate::error::{Deadline, Error};
 use crate::keys::nonce;
 use crate::limits::Limits;
+use crate::reconnect::Reconnecting;
 use crate::socket::{Origin, Socket};
 #[cfg(feature = "tls")]
 use crate::tls::Trust;
@@ -96,19 +98,25 @@ impl Connect {
         self
     }
 
-    async fn connect(self) -> Result<Socket, Error> {
-        let url = Url::parse(&self.url)?;
+    /// A connection that is made again whenever it has ended: see [`Reconnecting`].
+    pub fn reconnecting(self, backoff: Backoff) -> Reconnecting {
+        Reconnecting::new(self, backoff)
+    }
+
+    pub(crate) async fn attempt(self) -> Result<Socket, Failure> {
+        let url = Url::parse(&self.url).map_err(Error::Usage)?;
         let handshake = self.handshake(&url)?;
         #[cfg(feature = "tls")]
         let connector = if url.is_secure() { Some(self.trust.connector(url.host()).await?) } else { None };
         #[cfg(not(feature = "tls"))]
         if url.is_secure() {
-            return Err(Error::TlsUnsupported);
+            return Err(Error::TlsUnsupported.into());
         }
         let stream = timeout(self.limits.connect_timeout, TcpStream::connect((url.host(), url.port())))
             .await
-            .map_err(|_| Error::Timeout(Deadline::Connect))??;
-        stream.set_nodelay(true)?;
+            .map_err(|_| Error::Timeout(Deadline::Connect))?
+            .map_err(Error::Io)?;
+        stream.set_nodelay(true).map_err(Error::Io)?;
         let deadline = self.limits.handshake_timeout;
         let opening = async {
             let peer_addr = stream.peer_addr().ok();
@@ -137,15 +145,30 @@ impl Connect {
     }
 }
 
+/// Why there is no socket.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// How long the server wants us to stay away.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, retry_after: None }
+    }
+}
+
 async fn open(
     mut stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     peer_addr: Option<SocketAddr>,
     mut handshake: ClientHandshake,
     compression: Option<Compression>,
     limits: Limits,
-) -> Result<Socket, Error> {
+) -> Result<Socket, Failure> {
     let mut received = Vec::new();
-    let established = answer(&mut stream, &mut handshake, &limits, &mut received).await?;
+    let established = answer(&mut stream, &mut handshake, &limits, &mut received)
+        .await
+        .map_err(|error| Failure { error, retry_after: handshake.retry_after() })?;
     received.drain(..established.head_size);
     let origin = Origin {
         subprotocol: established.subprotocol.map(String::into_boxed_str),
@@ -198,6 +221,6 @@ impl IntoFuture for Connect {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.connect())
+        Box::pin(async { self.attempt().await.map_err(|failure| failure.error) })
     }
 }

@@ -143,6 +143,35 @@ impl Error {
         Self::Other(error.into())
     }
 
+    /// Whether to connect again may help: `false` only where nothing changes as long as nobody changes something.
+    ///
+    /// | error | again? |
+    /// |---|---|
+    /// | [`Lost`](Self::Lost), [`Timeout`](Self::Timeout), [`Io`](Self::Io), which is also a name that cannot be resolved | yes |
+    /// | the server answered 408, 425, 429 or 5xx, without 501 and 505 | yes |
+    /// | it answered any other status, such as 401, 404 or a redirect, or is no WebSocket server | no |
+    /// | `Tls`: the certificate, our own configuration, no TLS on that port | no |
+    /// | the connection ended with 1000, 1002, 1003, 1007–1010 or 4400–4499 | no |
+    /// | it ended with any other code | yes |
+    /// | the caller's: [`Usage`](Self::Usage), [`TlsUnsupported`](Self::TlsUnsupported), [`Other`](Self::Other) … | no |
+    ///
+    /// 1000 says that all is done, 1008 that the server wants no such client, 1002 to 1010 that the two do not understand
+    /// each other; 44xx is what many servers send where HTTP has 4xx, Trunkline's own among them.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Handshake(HandshakeError::Status(status)) => {
+                matches!(status, 408 | 425 | 429 | 500..=599) && !matches!(status, 501 | 505)
+            }
+            Self::Protocol(_) | Self::Closed(_) => {
+                !matches!(self.close_code(), Some(CloseCode(1000 | 1002 | 1003 | 1007..=1010 | 4400..=4499)))
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => matches!(error, TlsError::Protocol(_)),
+            _ => false,
+        }
+    }
+
     /// What a failed read or write means before there is a socket.
     pub(crate) fn from_line(error: io::Error) -> Self {
         #[cfg(feature = "tls")]

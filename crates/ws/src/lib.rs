@@ -42,6 +42,11 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # A client that connects again
+//!
+//! [`Connect::reconnecting`] gives one socket after the other, with random, growing waits between them, until trying
+//! again cannot help: see [`Reconnecting`], which also says what is lost in between.
+//!
 //! # TLS
 //!
 //! `wss://` works as it is: the server's certificate must be for the host of the URL and signed by a certificate authority
@@ -69,7 +74,7 @@
 //! | `json` | yes | `Socket::send_json`, `Socket::recv_json` | serde, serde_json |
 //! | `tls` | yes | `wss://`, `Server::tls`, the module `rustls` | rustls, and aws-lc-rs, which compiles C |
 //!
-//! What it leaves out, so far: HTTP/2 (RFC 8441), reconnecting, proxies. What it will not
+//! What it leaves out, so far: HTTP/2 (RFC 8441), proxies. What it will not
 //! do: follow redirects, speak older versions of the protocol, be an HTTP server.
 //!
 //! Messages are compressed (RFC 7692) where [`Server::compression`] or [`Connect::compression`] asks for it; see
@@ -79,6 +84,8 @@
 
 mod server;
 mod client;
+mod reconnect;
+mod backoff;
 mod socket;
 mod sender;
 mod streamed;
@@ -96,6 +103,7 @@ mod buffers;
 mod keys;
 mod sync;
 
+pub use backoff::Backoff;
 pub use client::{Connect, connect};
 pub use compression::Compression;
 #[cfg(feature = "tls")]
@@ -103,6 +111,7 @@ pub use error::TlsError;
 pub use error::{Deadline, Error};
 pub use limits::Limits;
 pub use message::Message;
+pub use reconnect::Reconnecting;
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use sender::{Sender, WhenFull};

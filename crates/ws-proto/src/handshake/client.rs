@@ -1,6 +1,8 @@
 //! The client's side of the handshake (RFC 6455 §4.1): the request, and a strict look at the answer. Redirects
 //! are not followed. Used by clients, once per connection.
 
+use core::time::Duration;
+
 use crate::deflate::DeflateParams;
 use crate::error::{HandshakeError, UsageError};
 use crate::handshake::deflate::{confirm_deflate, offer_deflate};
@@ -35,6 +37,7 @@ pub struct ClientHandshake {
     subprotocols: Vec<String>,
     deflate: Option<DeflateParams>,
     scan: HeadScan,
+    retry_after: Option<Duration>,
 }
 
 /// The server agreed; the rest is frames.
@@ -60,6 +63,7 @@ impl ClientHandshake {
             subprotocols: Vec::new(),
             deflate: None,
             scan: HeadScan::default(),
+            retry_after: None,
         }
     }
 
@@ -136,16 +140,25 @@ impl ClientHandshake {
             Ok(_) => return Err(HandshakeError::Malformed("an empty line in the wrong place")),
             Err(error) => return Err(HeadFault::from_httparse(error, limits).into()),
         }
+        let headers = Headers::new(response.headers.iter().map(|header| (header.name, header.value)));
         match (response.code, response.version) {
             (Some(101), Some(1)) => {}
             (Some(101), _) => return Err(HandshakeError::Malformed("the HTTP version")),
-            (code, _) => return Err(HandshakeError::Status(code.unwrap_or_default())),
+            (code, _) => {
+                self.retry_after = retry_after(&headers);
+                return Err(HandshakeError::Status(code.unwrap_or_default()));
+            }
         }
-        let headers = Headers::new(response.headers.iter().map(|header| (header.name, header.value)));
         self.check_upgrade(&headers)?;
         let deflate = confirm_deflate(headers.all("sec-websocket-extensions"), self.deflate)?;
         let subprotocol = self.check_subprotocol(&headers)?;
         Ok(Some(Established { head_size, subprotocol, deflate }))
+    }
+
+    /// How long a server that answered [`HandshakeError::Status`] wants us to stay away (RFC 9110 §10.2.3), where it said
+    /// so in seconds. A date is not read, because there is no clock here to read it with.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     fn check_upgrade(&self, headers: &Headers<'_>) -> Result<(), HandshakeError> {
@@ -175,4 +188,11 @@ impl ClientHandshake {
             Err(_) => Err(HandshakeError::SubprotocolUnasked),
         }
     }
+}
+
+fn retry_after(headers: &Headers<'_>) -> Option<Duration> {
+    let value = headers.one("retry-after").ok()??;
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let seconds = str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }

@@ -1,5 +1,7 @@
 //! §3 and §4.1: URLs, what a client asks, and what it accepts as an answer. The server's side is `s4_2_server`.
 
+use std::time::Duration;
+
 use trunkline_ws_proto::handshake::{
     AcceptOptions, ClientHandshake, Established, HandshakeLimits, Parsed, Request, Url, accept,
 };
@@ -96,9 +98,35 @@ fn answers() {
         ANSWER.replace("HTTP/1.1", "SIP/2.0"),
         ANSWER.replace("Upgrade: ", "Upgrade : "),
         "SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned(),
+        "\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{32}".to_owned(),
     ] {
         let verdict = handshake().receive(malformed.as_bytes(), &HandshakeLimits::default());
         assert!(matches!(verdict, Err(HandshakeError::Malformed(_))), "{malformed:?}: {verdict:?}");
+    }
+}
+
+/// RFC 9110 §10.2.3, the form in seconds.
+#[test]
+fn retry_after() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (headers, expect) in [
+        ("X: 1", None),
+        ("Retry-After: 0", seconds(0)),
+        ("retry-after:  120 ", seconds(120)),
+        ("Retry-After: 18446744073709551615", seconds(u64::MAX)),
+        ("Retry-After: 18446744073709551616", None),
+        ("Retry-After: -1", None),
+        ("Retry-After: +1", None),
+        ("Retry-After: 1.5", None),
+        ("Retry-After: ", None),
+        ("Retry-After: 1\r\nRetry-After: 1", None),
+        ("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", None),
+    ] {
+        let answer = with_header(headers).replace("101", "503");
+        let mut handshake = handshake();
+        let verdict = handshake.receive(answer.as_bytes(), &HandshakeLimits::default());
+        assert_eq!(verdict, Err(HandshakeError::Status(503)), "{headers:?}");
+        assert_eq!(handshake.retry_after(), expect, "{headers:?}");
     }
 }
 

@@ -1,13 +1,15 @@
 //! The hostile server: what a client of ours must not fall for, wait for or pay for. T14 is here too.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use allocation_counter::measure;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep};
-use trunkline_ws::{Deadline, Error, HandshakeError, Limits, ProtocolError, Role, Socket, connect};
+use tokio::time::{Instant, sleep, timeout};
+use trunkline_ws::{Backoff, Deadline, Error, HandshakeError, Limits, ProtocolError, Role, Socket, connect};
 use trunkline_ws_proto::handshake::accept_key;
 
 use crate::raw::{Raw, close, pair};
@@ -152,6 +154,32 @@ async fn t14_a_redirect_is_not_followed() {
             _ = elsewhere.accept() => panic!("it has followed"),
             () = tokio::task::yield_now() => {}
         }
+    }
+}
+
+/// A server that sends its clients from itself to itself: one turn, also for a client that connects again by itself.
+#[tokio::test(start_paused = true)]
+async fn t14_a_redirect_loop_has_one_turn() {
+    let (listener, addr) = listen().await;
+    let turns = Arc::new(AtomicUsize::new(0));
+    let count = turns.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            count.fetch_add(1, Ordering::Relaxed);
+            read_request(&mut stream).await;
+            let answer = format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: ws://{addr}/\r\nRetry-After: 0\r\n\r\n"
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let mut line = connect(format!("ws://{addr}/")).bearer("secret").reconnecting(Backoff::default());
+    for turn in 1..=3 {
+        let error = timeout(Duration::from_secs(60), line.connected()).await.expect("it gives up");
+        let status = error.expect_err("no WebSocket here");
+        assert!(matches!(status, Error::Handshake(HandshakeError::Status(307))), "{status:?}");
+        assert_eq!(turns.load(Ordering::Relaxed), turn);
     }
 }
 

@@ -215,6 +215,7 @@ async fn servers_that_are_not_who_they_should_be() {
             Err(Error::Tls(error)) => {
                 assert!(expected(&error), "{error:?}");
                 assert!(error.to_string().contains(words), "{error}");
+                assert!(!Error::Tls(error).is_retryable(), "a certificate does not mend by itself");
             }
             other => panic!("{words}: {other:?}"),
         }
