@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use trunkline_ws::{Message, Socket, connect};
+use trunkline_ws::{Error, HandshakeError, Message, Server, Socket, connect};
 
 struct Example {
     process: Child,
@@ -13,11 +14,11 @@ struct Example {
 }
 
 impl Example {
-    fn start(name: &str, argument: &str) -> Self {
+    fn start(name: &str, arguments: &[&str]) -> Self {
         let tests = std::env::current_exe().expect("this test");
         let folder: PathBuf = tests.ancestors().nth(2).expect("target/debug").join("examples");
         let mut process = Command::new(folder.join(name))
-            .arg(argument)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} is not built ({error}): cargo build --examples"));
@@ -27,7 +28,11 @@ impl Example {
 
     /// A server on a free port, and its URL.
     fn serve(name: &str) -> (Self, String) {
-        let mut example = Self::start(name, "127.0.0.1:0");
+        Self::serve_with(name, &["127.0.0.1:0"])
+    }
+
+    fn serve_with(name: &str, arguments: &[&str]) -> (Self, String) {
+        let mut example = Self::start(name, arguments);
         let line = example.line();
         let url = line.strip_prefix("listening on ").expect(&line).to_owned();
         (example, url)
@@ -130,14 +135,86 @@ async fn broadcast() {
 #[tokio::test]
 async fn client() {
     let (server, url) = Example::serve("welcome_echo");
-    let mut client = Example::start("client", &url);
+    let mut client = Example::start("client", &[&url]);
     let log: Vec<_> = (0..3).map(|_| client.line()).collect();
     assert_eq!(log, [&format!("connected to {url}"), "Welcome!", "Echo: Hello from Rust!"]);
     client.interrupt();
-    let mut client = Example::start("client", &url);
+    let mut client = Example::start("client", &[&url]);
     let log: Vec<_> = (0..3).map(|_| client.line()).collect();
     assert_eq!(log[2], "Echo: Hello from Rust!");
     server.interrupt();
     assert_eq!(client.line(), "closed: 1001 the server stops");
+    assert!(client.process.wait().expect("it ends").success());
+}
+
+#[tokio::test]
+async fn auth() {
+    let (example, url) = Example::serve("auth");
+    for refused in [connect(&url), connect(&url).bearer("guess"), connect(format!("{url}/?token=guess"))] {
+        match refused.await {
+            Err(Error::Handshake(HandshakeError::Status(status))) => assert_eq!(status, 401),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (admitted, greeting) in [
+        (connect(&url).bearer("secret-of-ada"), "Hello, Ada!"),
+        (connect(format!("{url}/?token=secret-of-grace")), "Hello, Grace!"),
+    ] {
+        let mut socket = admitted.await.expect("admitted");
+        hears(&mut socket, greeting).await;
+        socket.close(1000, "").await.expect("answered");
+    }
+    example.interrupt();
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn tls_echo() {
+    let authority = crate::certificates::Authority::new();
+    let certified = authority.server(&["127.0.0.1"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (certificate, key) = (file("certificate.pem", &certified.chain), file("key.pem", &certified.key));
+    let trusted = file("authority.pem", &authority.pem());
+    let (server, url) = Example::serve_with("tls_echo", &["127.0.0.1:0", &certificate, &key]);
+    let mut client = Example::start("tls_echo", &[&url, &trusted]);
+    assert_eq!(client.line(), "Hello over TLS!");
+    assert!(client.process.wait().expect("it ends").success());
+    let mut stranger = Example::start("tls_echo", &[&url]);
+    assert!(!stranger.process.wait().expect("it ends").success(), "nobody knows the authority");
+    server.interrupt();
+}
+
+/// A server that sends its first client away for a moment, and its second one for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn reconnecting_client() {
+    let server = Server::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("ws://{}", server.local_addr().expect("it is bound"));
+    let first = AtomicBool::new(true);
+    tokio::spawn(server.serve(move |mut socket: Socket| {
+        let (code, reason) =
+            if first.swap(false, Ordering::Relaxed) { (1012, "restart") } else { (1000, "") };
+        async move {
+            if let Some(message) = socket.recv().await? {
+                socket.send(message).await?;
+            }
+            socket.close(code, reason).await
+        }
+    }));
+    let mut client = Example::start("reconnecting_client", &[&url]);
+    let expect = [
+        "connected",
+        "Hello again!",
+        "not connected: the connection is closed (1012: restart)",
+        "connected",
+        "Hello again!",
+        "not connected: the connection is closed (1000)",
+        "closed for good",
+    ];
+    assert_eq!(expect.map(|_| client.line()), expect);
     assert!(client.process.wait().expect("it ends").success());
 }
