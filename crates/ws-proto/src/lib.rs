@@ -96,3 +96,8 @@ pub use mask::{apply_mask, unmasked};
 pub use opcode::{MessageKind, Opcode};
 pub use prepared::PreparedMessage;
 pub use role::Role;
+
+/// The README's program runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

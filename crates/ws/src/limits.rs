@@ -7,12 +7,39 @@ use std::time::Duration;
 
 use trunkline_ws_proto::handshake::HandshakeLimits;
 
-/// What a peer, and we ourselves, may use.
+/// What a peer, and we ourselves, may use. All are on; to change some:
+///
+/// ```
+/// # use trunkline_ws::Limits;
+/// let limits = Limits { message_size_max: 64 << 10, ..Limits::default() };
+/// ```
+///
+/// | limit | default | at the cap | why so much, and not more |
+/// |---|---|---|---|
+/// | [`message_size_max`](Self::message_size_max) | 16 MiB | 1009 | what fits comfortably into memory; a chat needs a thousandth of it |
+/// | [`frame_size_max`](Self::frame_size_max) | 16 MiB | 1009 | a message may come in one frame |
+/// | [`fragments_max`](Self::fragments_max) | 131,072 | 1008 | conformance suites send 65,536; empty fragments cost a sender nothing |
+/// | [`inflation_ratio_max`](Self::inflation_ratio_max) | 200 | 1009 | JSON shrinks to a tenth, hardly ever to a hundredth; a bomb to a thousandth |
+/// | [`inflation_ratio_from`](Self::inflation_ratio_from) | 1 MiB | | what is small does no harm, however well it shrank |
+/// | [`unsent_max`](Self::unsent_max) | 64 KiB | `send` waits | one write fills a socket's buffer; more only waits longer |
+/// | [`queue_max`](Self::queue_max) | 1,024 | [`WhenFull`](crate::WhenFull) | a burst passes, a client that is always late does not |
+/// | [`queue_bytes_max`](Self::queue_bytes_max) | 1 MiB | [`WhenFull`](crate::WhenFull) | 1,024 messages of 1 KiB |
+/// | [`ping_interval`](Self::ping_interval) | 30 s | a ping | proxies cut lines that are silent for 60 s |
+/// | [`pong_timeout`](Self::pong_timeout) | 10 s | the line is lost | mobile networks pause for seconds |
+/// | [`close_timeout`](Self::close_timeout) | 5 s | the line is cut | an answer takes one round trip |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | the line is cut | TLS and a request on a slow line; it frees what slow senders hold |
+/// | [`connect_timeout`](Self::connect_timeout) | 10 s | an error | three retries of TCP |
+/// | [`connections_max`](Self::connections_max) | 10,000 | 503 | about 15 MB of memory idle, and within the usual limits on open files |
+/// | [`shutdown_timeout`](Self::shutdown_timeout) | 10 s | lines are cut | service managers kill after 10 to 90 s |
+/// | [`head_size_max`](Self::head_size_max) | 16 KiB | 431 | cookies; most servers allow 8 to 16 KiB |
+/// | [`headers_max`](Self::headers_max) | 100 | 431 | browsers send 15, proxies add 10 |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes in one message that we receive. Default 16 MiB. At the cap: the connection is closed with 1009.
+    /// Bytes in one message that we receive. Default 16 MiB. At the cap: the connection is closed with 1009. Does not
+    /// apply to [`recv_streamed`](crate::Socket::recv_streamed).
     pub message_size_max: usize,
-    /// Bytes in one frame that we receive. Default 16 MiB. At the cap: closed with 1009.
+    /// Bytes in one frame that we receive. Default 16 MiB. At the cap: closed with 1009. Does not apply to
+    /// [`recv_streamed`](crate::Socket::recv_streamed).
     pub frame_size_max: usize,
     /// Frames in one message that we receive. Default 131,072. At the cap: closed with 1008.
     pub fragments_max: u32,
@@ -36,7 +63,7 @@ pub struct Limits {
     pub pong_timeout: Duration,
     /// From our close frame, or the peer's, to the end of the TCP connection. Default 5 s. Then it is cut.
     pub close_timeout: Duration,
-    /// From the accepted or opened TCP connection to the finished handshake. Default 10 s. Then it is cut.
+    /// From the accepted or opened TCP connection to the finished handshake, TLS included. Default 10 s. Then it is cut.
     pub handshake_timeout: Duration,
     /// Client: name resolution and TCP. Default 10 s. Then [`Error::Timeout`](crate::Error::Timeout).
     pub connect_timeout: Duration,

@@ -218,3 +218,70 @@ async fn reconnecting_client() {
     assert_eq!(expect.map(|_| client.line()), expect);
     assert!(client.process.wait().expect("it ends").success());
 }
+
+#[tokio::test]
+async fn rooms() {
+    let (example, url) = Example::serve("rooms");
+    let refused = connect(format!("{url}/lobby")).await.expect_err("no room").to_string();
+    assert!(refused.contains("404"), "{refused}");
+    let (mut ada, mut grace) =
+        (browser(&format!("{url}/room/a")).await, browser(&format!("{url}/room/b")).await);
+    for (socket, text) in [(&mut ada, "to a"), (&mut grace, "to b")] {
+        socket.send(text).await.expect("open");
+        hears(socket, text).await;
+    }
+    let mut both = browser(&format!("{url}/room/a")).await;
+    both.send("who came later").await.expect("open");
+    hears(&mut both, "who came later").await;
+    hears(&mut ada, "who came later").await;
+    for socket in [&mut ada, &mut grace, &mut both] {
+        socket.close(1000, "").await.expect("answered");
+    }
+    example.interrupt();
+}
+
+#[tokio::test]
+async fn json() {
+    let (example, url) = Example::serve("json");
+    let mut socket = browser(&url).await;
+    for (question, answer) in [
+        (r#"{"a":1,"op":"+","b":2}"#, r#"{"result":3.0}"#),
+        (r#"{"a":1,"op":"/","b":0}"#, r#"{"error":"division by zero"}"#),
+        (r#"{"a":1,"op":"^","b":2}"#, r#"{"error":"there is no operation '^'"}"#),
+        (r#"{"a":1}"#, r#"{"error":"missing field `op` at line 1 column 7"}"#),
+    ] {
+        socket.send(question).await.expect("open");
+        hears(&mut socket, answer).await;
+    }
+    socket.close(1000, "").await.expect("answered");
+    example.interrupt();
+}
+
+#[tokio::test]
+async fn stream_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (original, copy) = (folder.path().join("original"), folder.path().join("copy"));
+    let content: Vec<u8> = (0..5_000_000u32).map(|at| (at % 251) as u8).collect();
+    std::fs::write(&original, &content).expect("written");
+    let [original, copy] = [original, copy].map(|path| path.to_str().expect("text").to_owned());
+    let (server, url) = Example::serve_with("stream_file", &["serve", &original, "127.0.0.1:0"]);
+    let mut client = Example::start("stream_file", &["fetch", &url, &copy]);
+    assert_eq!(client.line(), "received 5000000 bytes");
+    assert!(client.process.wait().expect("it ends").success());
+    assert!(std::fs::read(copy).expect("read") == content);
+    server.interrupt();
+}
+
+/// The core's own example, on blocking sockets.
+#[tokio::test]
+async fn blocking_echo() {
+    let (_example, url) = Example::serve("blocking_echo");
+    let mut socket = connect(&url).await.expect("accepted");
+    for text in ["Hello".to_owned(), "long ".repeat(20_000)] {
+        socket.send(text.as_str()).await.expect("open");
+        hears(&mut socket, &text).await;
+    }
+    socket.close(1000, "").await.expect("answered");
+    let refused = connect(&url).header("Origin", "http://elsewhere.example").await.expect_err("refused");
+    assert!(refused.to_string().contains("403"), "{refused}");
+}

@@ -12,6 +12,7 @@ mod json;
 mod streams;
 
 mod client;
+mod readme;
 mod reconnect;
 mod senders;
 mod server;
