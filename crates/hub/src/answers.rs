@@ -11,7 +11,7 @@ use trunkline_model::{
 use crate::channel::{Body, Channel};
 use crate::history::PageQuestion;
 use crate::input::SessionId;
-use crate::join::Join;
+use crate::join::{Begin, Join};
 use crate::peer::{Ask, Question, Tell};
 use crate::shard::Context;
 
@@ -49,8 +49,8 @@ pub(crate) fn answer_page(page: PageQuestion, done: Page, cx: &mut Context<'_>) 
 pub(crate) fn refuse(ask: Ask, fault: Fault, cx: &mut Context<'_>) {
     let Ask { worker, session, id, question } = ask;
     let channel = question.channel().clone();
-    if let Question::Join { generation, .. } = question {
-        let join = Join::new(worker, session, id, channel, generation, Start::Next);
+    if let Question::Join { generation, .. } | Question::Resume { generation, .. } = question {
+        let join = Join::new(worker, session, id, channel, generation, Begin::Asked(Start::Next));
         refuse_join(join, fault, cx);
     } else {
         answer(worker, session, Reply::Fault(fault.about(&channel).answering(id)), cx);

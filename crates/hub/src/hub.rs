@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkline_model::{Limits, Namespaces};
+use trunkline_model::{ChannelName, Limits, Namespaces};
 
 use crate::input::{Input, Moment, SessionId};
 use crate::output::Output;
@@ -39,6 +39,11 @@ impl Hub {
         self.sessions.accepts(session)
     }
 
+    /// Whether the session is pushed what comes of the channel. One that has fallen behind is not.
+    pub fn follows(&mut self, session: SessionId, channel: &ChannelName) -> bool {
+        self.sessions.follows(session, channel)
+    }
+
     /// Whether every command that came in has been answered, as far as this worker knows.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -67,11 +72,15 @@ impl Hub {
             Input::Opened { session, identity } => self.sessions.opened(session, identity),
             Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
             Input::Admitted { session, identity } => self.sessions.admitted(session, identity, &mut cx),
+            Input::Behind { session, publication } => self.sessions.behind(session, &publication, &mut cx),
             Input::Drained { session } => self.sessions.drained(session, &mut cx),
             Input::Closed { session } => self.sessions.closed(session, &mut cx),
             Input::Peer { from, message } => self.hear(now, from, message, out),
             Input::Stored(answer) => self.shard.handle_answer(answer, &mut cx),
-            Input::Tick => self.shard.tick(&mut cx),
+            Input::Tick => {
+                self.shard.tick(&mut cx);
+                self.sessions.tick(&mut cx);
+            }
         }
         self.settle_local(now, out);
     }

@@ -1,9 +1,10 @@
 //! What enters the hub.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::Answer;
-use trunkline_model::{Command, Identity, Timestamp};
+use trunkline_model::{Command, Identity, Publication, Timestamp};
 
 use crate::Peer;
 
@@ -51,6 +52,15 @@ pub enum Input {
         session: SessionId,
         /// Who it is.
         identity: Identity,
+    },
+    /// The session's outbox had no room for this publication of a log. It is not pushed to any more, and continues here
+    /// when its outbox has drained. What was handed out of the channel meanwhile is to be dropped:
+    /// [`Hub::follows`](crate::Hub::follows).
+    Behind {
+        /// The session.
+        session: SessionId,
+        /// The first publication that it did not get.
+        publication: Arc<Publication>,
     },
     /// The answer to [`Output::AwaitRoom`](crate::Output::AwaitRoom).
     Drained {

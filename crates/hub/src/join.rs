@@ -12,6 +12,7 @@ use trunkline_model::{ChannelName, CommandId, LostReason, Offset, Position, Publ
 
 use crate::channel::{Channel, Log};
 use crate::input::SessionId;
+use crate::peer::Missing;
 use crate::ring::offset_of;
 
 /// How often a join reads a page again because the log ran away from it.
@@ -25,12 +26,21 @@ pub(crate) struct Join {
     pub(crate) id: Option<CommandId>,
     pub(crate) channel: ChannelName,
     pub(crate) generation: u32,
-    pub(crate) start: Start,
+    pub(crate) begin: Begin,
     /// What was read from the store for it, ascending, without a hole.
     pub(crate) have: Vec<Arc<Publication>>,
     attempts: u8,
     /// Whether the store was asked about a place ahead of this owner.
     looked_ahead: bool,
+}
+
+/// From where a session is to go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Begin {
+    /// As its client asks.
+    Asked(Start),
+    /// Where it stopped: it is a subscriber that fell behind.
+    Missing(Missing),
 }
 
 /// What a join needs next.
@@ -45,6 +55,8 @@ pub(crate) enum Step {
         /// The newest page, if it was asked for.
         items: Option<(Vec<Arc<Publication>>, bool)>,
     },
+    /// Nothing for now: it gets these, at least one, and comes again.
+    Page(Vec<Arc<Publication>>),
     /// These entries.
     Read(Read),
     /// That the queue to its worker, or this owner, gets further.
@@ -61,7 +73,7 @@ impl Join {
         id: Option<CommandId>,
         channel: ChannelName,
         generation: u32,
-        start: Start,
+        begin: Begin,
     ) -> Self {
         Self {
             worker,
@@ -69,7 +81,7 @@ impl Join {
             id,
             channel,
             generation,
-            start,
+            begin,
             have: Vec::new(),
             attempts: 0,
             looked_ahead: false,
@@ -79,10 +91,46 @@ impl Join {
     /// What this join needs next in `channel`, whose open log is `log`.
     pub(crate) fn step(&mut self, channel: &Channel, log: &Log, page: Window) -> Step {
         let place = channel.joining_place(self.worker, log.applied);
-        match self.start {
-            Start::Next => Step::Finish { place, recovery: Recovery::NotAsked, items: None },
-            Start::Last(count) => self.step_last(log, place, Window { entries: count, bytes: page.bytes }),
-            Start::Since(since) => self.step_since(channel, log, place, since),
+        match self.begin {
+            Begin::Asked(Start::Next) => Step::Finish { place, recovery: Recovery::NotAsked, items: None },
+            Begin::Asked(Start::Last(count)) => {
+                self.step_last(log, place, Window { entries: count, bytes: page.bytes })
+            }
+            Begin::Asked(Start::Since(since)) => self.step_since(channel, log, place, since),
+            Begin::Missing(missing) => self.step_missing(log, place, missing, page),
+        }
+    }
+
+    /// However far it is behind: a page at a time, until what is left of (…, P] fits into one.
+    fn step_missing(&mut self, log: &Log, place: Position, missing: Missing, page: Window) -> Step {
+        let (anchor, first) = match missing {
+            Missing::At(position) => (position, position.offset),
+            Missing::After(position) => (position, position.offset.next()),
+        };
+        if first < log.floor {
+            return lost(place, LostReason::Trimmed);
+        }
+        if anchor.offset > place.offset {
+            return lost(place, LostReason::Rewound);
+        }
+        let named = self.names_this_log(log, anchor);
+        match (named, log.ring.read(first, place.offset, Direction::Forward, page)) {
+            (Some(false), _) => lost(place, LostReason::Rewound),
+            (Some(true), Some(entries)) => page_or_all(place, entries),
+            // The store was asked and holds no such entry.
+            (None, _) if self.attempts > 0 => lost(place, LostReason::Rewound),
+            (None, _) => Step::Read(self.read(anchor.offset, place.offset, Direction::Forward, page)),
+            (Some(true), None) => {
+                let read =
+                    self.have.iter().filter(|entry| offset_of(entry) >= first).cloned().collect::<Vec<_>>();
+                if read.first().is_some_and(|entry| offset_of(entry) == first) {
+                    page_or_all(place, read)
+                } else if self.attempts >= ATTEMPTS_MAX {
+                    lost(place, LostReason::Trimmed)
+                } else {
+                    Step::Read(self.read(first, place.offset, Direction::Forward, page))
+                }
+            }
         }
     }
 
@@ -214,6 +262,14 @@ impl Join {
 
     fn read(&self, first: Offset, last: Offset, direction: Direction, window: Window) -> Read {
         Read { channel: self.channel.clone(), first, last, direction, window }
+    }
+}
+
+/// `entries` are the next ones that are missing, without a hole.
+fn page_or_all(place: Position, entries: Vec<Arc<Publication>>) -> Step {
+    match entries.last() {
+        Some(last) if offset_of(last) < place.offset => Step::Page(entries),
+        _ => Step::Finish { place, recovery: Recovery::Recovered(entries), items: None },
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_model::{
-    ChannelName, CommandId, HistoryQuery, Publication, Publish, Publisher, Reply, Start, Subscribed, UserName,
+    ChannelName, CommandId, HistoryQuery, Position, Publication, Publish, Publisher, Reply, Start,
+    Subscribed, UserName,
 };
 
 use crate::{Output, SessionId};
@@ -46,6 +47,15 @@ pub enum Question {
         /// From where.
         start: Start,
     },
+    /// Let this session, which had fallen behind, go on.
+    Resume {
+        /// The channel.
+        channel: ChannelName,
+        /// Which subscription of the session to the channel it is.
+        generation: u32,
+        /// From where.
+        missing: Missing,
+    },
     /// The worker has no subscriber any more.
     Leave(ChannelName),
     /// Publish.
@@ -61,11 +71,20 @@ pub enum Question {
     History(HistoryQuery),
 }
 
+/// The place of a subscriber that has fallen behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// This entry is the first that it did not get.
+    At(Position),
+    /// This entry is the last that it got.
+    After(Position),
+}
+
 impl Question {
     /// The channel it is about.
     pub(crate) fn channel(&self) -> &ChannelName {
         match self {
-            Self::Join { channel, .. } | Self::Leave(channel) => channel,
+            Self::Join { channel, .. } | Self::Resume { channel, .. } | Self::Leave(channel) => channel,
             Self::Publish { publish: Publish { channel, .. }, .. } => channel,
             Self::History(HistoryQuery { channel, .. }) => channel,
         }
@@ -83,6 +102,17 @@ pub enum Tell {
         generation: u32,
         /// What the client is told.
         subscribed: Box<Subscribed>,
+    },
+    /// The answer to [`Question::Resume`] where much is missing: a part of it. The session is not in yet.
+    CaughtUp {
+        /// The session.
+        session: SessionId,
+        /// Which subscription.
+        generation: u32,
+        /// The channel.
+        channel: ChannelName,
+        /// What it did not get, from its place on; at least one.
+        entries: Vec<Arc<Publication>>,
     },
     /// The session is not in.
     NotJoined {

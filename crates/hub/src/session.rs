@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use trunkline_model::{ChannelName, Command, CommandId, Identity};
 
+use crate::peer::Missing;
+
 /// One client's conversation.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -23,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) one_by_one: bool,
     /// Whether the next of them waits for room in the outbox.
     pub(crate) awaits_room: bool,
+    /// Whether a channel that is behind could not be read, and waits for the next tick.
+    pub(crate) awaits_store: bool,
     /// Whether what waits stands in the line for a place in the queue to a worker.
     pub(crate) blocked: bool,
     /// Whether the caller was told to hold back commands, and is to be told when to go on.
@@ -47,10 +51,26 @@ pub(crate) struct Subscription {
     pub(crate) channel: ChannelName,
     /// Tells it from an earlier subscription of the session to the channel.
     pub(crate) generation: u32,
-    /// Where it stands in the worker's list; `None` while it is joining.
-    pub(crate) slot: Option<u32>,
-    /// The client's id of the command, while it is joining.
-    pub(crate) joining: Option<CommandId>,
+    pub(crate) place: Place,
+}
+
+/// How a subscription stands to its channel.
+///
+/// ```text
+///   Joining ──────────────────────▶ Live ──no room in the outbox──▶ Behind ◀──────────────┐
+///                                    ▲                                │ the outbox drained │ a page, or no answer
+///                                    └──────── all is there ────── Resuming ──────────────┘
+/// ```
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The owner is asked; this is the client's id of its command.
+    Joining(Option<CommandId>),
+    /// It stands at this slot of the worker's list.
+    Live(u32),
+    /// It is pushed nothing until its session's outbox has drained; this is where.
+    Behind(Missing),
+    /// The owner is asked to go on from there.
+    Resuming(Missing),
 }
 
 impl Session {
@@ -63,6 +83,7 @@ impl Session {
             waiting: VecDeque::new(),
             one_by_one: false,
             awaits_room: false,
+            awaits_store: false,
             blocked: false,
             held_back: false,
             next_subscription: 0,
@@ -91,10 +112,18 @@ impl Session {
         self.subscriptions.push(Subscription {
             channel: channel.clone(),
             generation,
-            slot: None,
-            joining: id,
+            place: Place::Joining(id),
         });
         generation
+    }
+
+    /// A subscription that waits for the outbox to drain.
+    pub(crate) fn behind_mut(&mut self) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| matches!(subscription.place, Place::Behind(_)))
+    }
+
+    pub(crate) fn is_resuming(&self) -> bool {
+        self.subscriptions.iter().any(|subscription| matches!(subscription.place, Place::Resuming(_)))
     }
 
     pub(crate) fn remove_subscription(&mut self, channel: &ChannelName) -> Option<Subscription> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use trunkline_model::{
     Action, ChannelName, Command, CommandId, Connect, ErrorCode, Fault, HistoryQuery, Identity, Limits,
-    Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe,
+    Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe, Subscribed,
 };
 
 use crate::answers::RETRY;
@@ -17,8 +17,8 @@ use crate::checks::{check_connect, check_history, check_publish, check_start, na
 use crate::input::{Moment, SessionId};
 use crate::local::Locals;
 use crate::output::Output;
-use crate::peer::{Ask, Question, Tell};
-use crate::session::{Phase, Session, Subscription};
+use crate::peer::{Ask, Missing, Question, Tell};
+use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
 
 /// The connection side of one worker.
@@ -34,6 +34,8 @@ pub(crate) struct Sessions {
     blocked: Vec<VecDeque<SessionId>>,
     /// Channels to be left when there is room in the queue to this worker, their owner.
     leaving: Vec<VecDeque<ChannelName>>,
+    /// Sessions of which a channel could not be read to go on with it.
+    unread: Vec<SessionId>,
 }
 
 /// What became of a command.
@@ -54,6 +56,7 @@ impl Sessions {
             locals: Locals::default(),
             blocked: vec![VecDeque::new(); usize::from(workers)],
             leaving: vec![VecDeque::new(); usize::from(workers)],
+            unread: Vec::new(),
         }
     }
 
@@ -136,28 +139,20 @@ impl Sessions {
         match tell {
             Tell::Joined { session, generation, subscribed } => {
                 let channel = subscribed.channel.clone();
-                let position = subscribed.position.map(|position| position.offset);
                 self.locals.joined(&channel);
-                if self.goes_live(session, generation, &channel, position) {
-                    let replay = match &subscribed.recovery {
-                        Recovery::Recovered(entries) => entries.clone(),
-                        Recovery::NotAsked | Recovery::Lost { .. } => Vec::new(),
-                    };
-                    cx.out.push(Output::Reply { session, reply: Reply::Subscribed(subscribed) });
-                    cx.out.extend(
-                        replay.into_iter().map(|entry| Output::Push { session, push: Push::Message(entry) }),
-                    );
-                }
+                self.joined(session, generation, subscribed, cx);
+                self.leave_if_unused(&channel, cx);
+                self.answered(session, cx);
+            }
+            Tell::CaughtUp { session, generation, channel, entries } => {
+                self.locals.joined(&channel);
+                self.takes_page(session, generation, &channel, entries, cx);
                 self.leave_if_unused(&channel, cx);
                 self.answered(session, cx);
             }
             Tell::NotJoined { session, generation, channel, reply } => {
                 self.locals.joined(&channel);
-                // One that was overtaken has its answer already.
-                if self.awaits(session, generation, &channel) {
-                    self.get_mut(session).and_then(|live| live.remove_subscription(&channel));
-                    cx.out.push(Output::Reply { session, reply });
-                }
+                self.not_joined(session, generation, &channel, reply, cx);
                 self.leave_if_unused(&channel, cx);
                 self.answered(session, cx);
             }
@@ -193,6 +188,137 @@ impl Sessions {
             session.awaits_room = false;
             self.pump(id, cx);
         }
+    }
+
+    /// The outbox had no room for this: the subscription is pushed nothing until there is.
+    pub(crate) fn behind(&mut self, id: SessionId, publication: &Publication, cx: &mut Context<'_>) {
+        let (channel, Some(position)) = (&publication.channel, publication.position) else { return };
+        let Some(subscription) = self.get_mut(id).and_then(|session| session.subscription_mut(channel))
+        else {
+            return;
+        };
+        let Place::Live(slot) = subscription.place else { return };
+        subscription.place = Place::Behind(Missing::At(position));
+        // It stays on its way in, so that the channel is not given up meanwhile.
+        self.locals.joining(channel);
+        self.leave_slot(channel, slot, cx);
+        self.await_room(id, cx);
+    }
+
+    /// Whether the session is pushed what comes of the channel.
+    pub(crate) fn follows(&mut self, id: SessionId, channel: &ChannelName) -> bool {
+        let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
+        subscription.is_some_and(|found| matches!(found.place, Place::Live(_)))
+    }
+
+    /// Asks again for those whose channel could not be read.
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
+        for id in std::mem::take(&mut self.unread) {
+            if let Some(session) = self.get_mut(id) {
+                session.awaits_store = false;
+                self.pump(id, cx);
+            }
+        }
+    }
+
+    fn await_room(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        if let Some(session) = self.get_mut(id)
+            && !std::mem::replace(&mut session.awaits_room, true)
+        {
+            cx.out.push(Output::AwaitRoom { session: id });
+        }
+    }
+
+    fn joined(
+        &mut self,
+        session: SessionId,
+        generation: u32,
+        subscribed: Box<Subscribed>,
+        cx: &mut Context<'_>,
+    ) {
+        let position = subscribed.position.map(|position| position.offset);
+        let Some(before) = self.goes_live(session, generation, &subscribed.channel, position) else { return };
+        let (replay, is_lost) = match &subscribed.recovery {
+            Recovery::Recovered(entries) => (entries.clone(), false),
+            Recovery::NotAsked => (Vec::new(), false),
+            Recovery::Lost { .. } => (Vec::new(), true),
+        };
+        // One that had fallen behind goes on as if nothing had been, unless something was lost.
+        if matches!(before, Place::Joining(_)) || is_lost {
+            cx.out.push(Output::Reply { session, reply: Reply::Subscribed(subscribed) });
+        }
+        cx.out.extend(replay.into_iter().map(|entry| Output::Push { session, push: Push::Message(entry) }));
+        if matches!(before, Place::Resuming(_)) {
+            // Another subscription may be behind too, and the outbox has just been given a page.
+            self.await_room(session, cx);
+        }
+    }
+
+    fn not_joined(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+        channel: &ChannelName,
+        reply: Reply,
+        cx: &mut Context<'_>,
+    ) {
+        // One that was overtaken has its answer already.
+        if !self.awaits(id, generation, channel) {
+            return;
+        }
+        let Some(session) = self.get_mut(id) else { return };
+        let Some(subscription) = session.subscription_mut(channel) else { return };
+        if let Place::Resuming(missing) = subscription.place {
+            subscription.place = Place::Behind(missing);
+            session.awaits_store = true;
+            self.locals.joining(channel);
+            self.unread.push(id);
+            return;
+        }
+        session.remove_subscription(channel);
+        cx.out.push(Output::Reply { session: id, reply });
+    }
+
+    /// A part of what a subscriber is behind.
+    fn takes_page(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+        channel: &ChannelName,
+        entries: Vec<Arc<Publication>>,
+        cx: &mut Context<'_>,
+    ) {
+        if !self.awaits(id, generation, channel) {
+            return;
+        }
+        let last = entries.last().and_then(|entry| entry.position);
+        let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
+        if let (Some(subscription), Some(last)) = (subscription, last) {
+            subscription.place = Place::Behind(Missing::After(last));
+            self.locals.joining(channel);
+        }
+        let push = |entry| Output::Push { session: id, push: Push::Message(entry) };
+        cx.out.extend(entries.into_iter().map(push));
+        self.await_room(id, cx);
+    }
+
+    /// Lets the next subscription that is behind go on, one at a time, because each may bring a page.
+    fn resume_one(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        let Some(session) = self.get_mut(id) else { return };
+        if session.awaits_store || session.is_resuming() {
+            return;
+        }
+        let Some(subscription) = session.behind_mut() else { return };
+        let Place::Behind(missing) = subscription.place else { return };
+        let owner = cx.peers.owner_of(&subscription.channel);
+        if !cx.peers.may_ask(owner) {
+            session.blocked = true;
+            self.blocked[usize::from(owner)].push_back(id);
+            return;
+        }
+        subscription.place = Place::Resuming(missing);
+        let (channel, generation) = (subscription.channel.clone(), subscription.generation);
+        self.ask(id, None, owner, Question::Resume { channel, generation, missing }, cx);
     }
 
     fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -246,6 +372,7 @@ impl Sessions {
         if std::mem::take(&mut session.held_back) {
             cx.out.push(Output::Ready { session: id });
         }
+        self.resume_one(id, cx);
     }
 
     /// A question of this session has come back.
@@ -387,7 +514,7 @@ impl Sessions {
     fn unsubscribe(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
         let subscription = self.get_mut(id).and_then(|session| session.remove_subscription(channel));
         let Some(subscription) = subscription else { return };
-        if let Some(overtaken) = &subscription.joining {
+        if let Place::Joining(Some(overtaken)) = &subscription.place {
             // Whoever named it waits for an answer.
             let reply = Reply::Unsubscribed { id: Some(overtaken.clone()), channel: channel.clone() };
             cx.out.push(Output::Reply { session: id, reply });
@@ -397,14 +524,25 @@ impl Sessions {
 
     /// Takes a subscription that has ended out of the worker's list.
     fn forget(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
-        let Some(slot) = subscription.slot else { return };
-        if let Some(moved) = self.locals.remove(&subscription.channel, slot) {
-            let moved = self.get_mut(moved).and_then(|s| s.subscription_mut(&subscription.channel));
+        match subscription.place {
+            Place::Live(slot) => self.leave_slot(&subscription.channel, slot, cx),
+            Place::Behind(_) => {
+                self.locals.joined(&subscription.channel);
+                self.leave_if_unused(&subscription.channel, cx);
+            }
+            // The answer takes it off.
+            Place::Joining(_) | Place::Resuming(_) => {}
+        }
+    }
+
+    fn leave_slot(&mut self, channel: &ChannelName, slot: u32, cx: &mut Context<'_>) {
+        if let Some(moved) = self.locals.remove(channel, slot) {
+            let moved = self.get_mut(moved).and_then(|session| session.subscription_mut(channel));
             if let Some(moved) = moved {
-                moved.slot = Some(slot);
+                moved.place = Place::Live(slot);
             }
         }
-        self.leave_if_unused(&subscription.channel, cx);
+        self.leave_if_unused(channel, cx);
     }
 
     /// Tells the owner that this worker has no subscriber left and none on its way.
@@ -428,29 +566,28 @@ impl Sessions {
         cx.peers.ask(owner, ask, cx.out);
     }
 
-    /// Adds the session to the worker's list, if it still waits for just this subscription.
+    /// Adds the session to the worker's list, if it still waits for just this subscription; says how it stood before.
     fn goes_live(
         &mut self,
         id: SessionId,
         generation: u32,
         channel: &ChannelName,
         applied: Option<Offset>,
-    ) -> bool {
+    ) -> Option<Place> {
         if !self.awaits(id, generation, channel) {
-            return false;
+            return None;
         }
         let slot = self.locals.add(channel, id, applied);
-        if let Some(subscription) = self.get_mut(id).and_then(|session| session.subscription_mut(channel)) {
-            subscription.slot = Some(slot);
-            subscription.joining = None;
-        }
-        true
+        let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel))?;
+        Some(std::mem::replace(&mut subscription.place, Place::Live(slot)))
     }
 
     /// Whether the session still waits for just this subscription.
     fn awaits(&mut self, id: SessionId, generation: u32, channel: &ChannelName) -> bool {
         let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
-        subscription.is_some_and(|found| found.generation == generation && found.slot.is_none())
+        subscription.is_some_and(|found| {
+            found.generation == generation && matches!(found.place, Place::Joining(_) | Place::Resuming(_))
+        })
     }
 
     /// Ends all subscriptions of this worker to a channel whose stream is broken, and says so.

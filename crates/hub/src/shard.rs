@@ -25,7 +25,7 @@ use crate::answers::{
 use crate::channel::{Body, Channel, Fed};
 use crate::history::{PageQuestion, PageStep};
 use crate::input::{Moment, SessionId};
-use crate::join::{Join, Step};
+use crate::join::{Begin, Join, Step};
 use crate::output::Output;
 use crate::peer::{Ask, Peers, Question, Tell};
 
@@ -252,7 +252,12 @@ impl Shard {
         let Ask { worker, session, id, question } = ask;
         match question {
             Question::Join { channel, generation, start } => {
-                self.advance_join(Join::new(worker, session, id, channel, generation, start), cx);
+                let begin = Begin::Asked(start);
+                self.advance_join(Join::new(worker, session, id, channel, generation, begin), cx);
+            }
+            Question::Resume { channel, generation, missing } => {
+                let begin = Begin::Missing(missing);
+                self.advance_join(Join::new(worker, session, id, channel, generation, begin), cx);
             }
             Question::Publish { publish, from, publisher } => {
                 self.append(Stored { worker, session, id, publish, from }, publisher, cx);
@@ -499,7 +504,11 @@ impl Shard {
     }
 
     fn advance_join(&mut self, mut join: Join, cx: &mut Context<'_>) {
-        let page = Window { entries: self.limits.history_page, bytes: self.limits.history_page_bytes };
+        let mut page = Window { entries: self.limits.history_page, bytes: self.limits.history_page_bytes };
+        if matches!(join.begin, Begin::Missing(_)) {
+            // It goes into an outbox that is full up to a quarter, and where it must not pass the half again at once.
+            page.bytes = page.bytes.min(self.limits.outbox_bytes / 8);
+        }
         let Some(channel) = self.channels.get_mut(&join.channel) else {
             refuse_join(join, busy("the channel was let go".to_owned()), cx);
             return;
@@ -510,6 +519,10 @@ impl Shard {
         };
         match join.step(channel, log, page) {
             Step::Finish { place, recovery, items } => finish_join(channel, join, place, recovery, items, cx),
+            Step::Page(entries) => {
+                let Join { worker, session, generation, channel, .. } = join;
+                cx.peers.tell(worker, Tell::CaughtUp { session, generation, channel, entries }, cx.out);
+            }
             Step::Read(read) => {
                 channel.pending += 1;
                 self.ask_store(Waiting::Join(Box::new(join)), StoreQuestion::Read(read), cx);
@@ -605,7 +618,7 @@ fn handle_signal(channel: &mut Channel, ask: Ask, cx: &mut Context<'_>) {
     let Ask { worker, session, id, question } = ask;
     match question {
         Question::Join { channel: name, generation, start } => {
-            let join = Join::new(worker, session, id, name, generation, start);
+            let join = Join::new(worker, session, id, name, generation, Begin::Asked(start));
             finish_join(channel, join, NOWHERE, Recovery::NotAsked, None, cx);
         }
         Question::Publish { publish, from, .. } => {
@@ -627,6 +640,10 @@ fn handle_signal(channel: &mut Channel, ask: Ask, cx: &mut Context<'_>) {
             let message = format!("{} is of kind `signal` and keeps no history", query.channel);
             let fault = Fault::new(ErrorCode::BadRequest, message).about(&query.channel).answering(id);
             answer(worker, session, Reply::Fault(fault), cx);
+        }
+        Question::Resume { channel: name, generation, missing } => {
+            let join = Join::new(worker, session, id, name, generation, Begin::Missing(missing));
+            finish_join(channel, join, NOWHERE, Recovery::NotAsked, None, cx);
         }
         Question::Leave(_) => {}
     }

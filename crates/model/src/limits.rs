@@ -33,9 +33,10 @@ pub struct Limits {
     pub history_page_bytes: usize,
     /// Items of a history page when none are asked for (50).
     pub history_page_default: u32,
-    /// Bytes that wait in one connection's outbox (4 MiB). Above half of it the connection is not read. A
-    /// client that reaches it, though the socket was offered everything first, is closed with 4508; it comes
-    /// back and continues from its position.
+    /// Bytes that wait in one connection's outbox (4 MiB). Above half of it the connection is not read and its
+    /// subscriptions are pushed nothing: a log goes on from its place when a quarter is left, of signals the oldest make
+    /// room. A client that reaches it with answers to its own commands, though the socket was offered everything first,
+    /// is closed with 4508.
     pub outbox_bytes: usize,
     /// Messages that wait in the queue from one worker to another (4,096). Commands that do not fit stay
     /// in their connection; broadcasts that do not fit are read again when there is room.

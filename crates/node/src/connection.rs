@@ -59,6 +59,8 @@ pub(crate) struct Flags {
     pub(crate) read_closed: bool,
     /// The hub waits for room in the outbox.
     pub(crate) awaits_room: bool,
+    /// A subscription has fallen behind; deliveries that were handed out before may still come.
+    pub(crate) lagging: bool,
     /// The first message has come.
     pub(crate) spoken: bool,
     /// A ping was sent since it was last heard.
@@ -145,9 +147,10 @@ impl Connection {
         frame(publication, &self.protocol, self.wire.shared_window(), pool)
     }
 
-    /// Appends a frame that others get too.
-    pub(crate) fn share(&mut self, frame: &Bytes, spare: &mut Outboxes) {
-        self.outbox.get_or_insert_with(|| spare.take()).share(frame);
+    /// Appends a frame that others get too; one that is `droppable` may make room for newer ones while it waits.
+    pub(crate) fn share(&mut self, frame: &Bytes, droppable: bool, spare: &mut Outboxes) {
+        let outbox = self.outbox.get_or_insert_with(|| spare.take());
+        if droppable { outbox.share_signal(frame) } else { outbox.share(frame) }
     }
 
     /// Keeps what was read and cannot be handled yet.

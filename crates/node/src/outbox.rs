@@ -29,13 +29,15 @@ pub(crate) struct Outbox {
 enum Piece {
     Own(Vec<u8>, usize),
     Shared(Bytes),
+    /// A frame that makes room for newer ones of its kind, unless it has begun to be written.
+    Signal(Bytes),
 }
 
 impl Piece {
     fn rest(&self) -> &[u8] {
         match self {
             Self::Own(bytes, written) => &bytes[*written..],
-            Self::Shared(bytes) => bytes,
+            Self::Shared(bytes) | Self::Signal(bytes) => bytes,
         }
     }
 }
@@ -80,12 +82,37 @@ impl Outbox {
         self.pieces.push_back(Piece::Shared(frame.clone()));
     }
 
+    /// Appends a frame that may be dropped while it waits.
+    pub(crate) fn share_signal(&mut self, frame: &Bytes) {
+        self.bytes += frame.len();
+        self.pieces.push_back(Piece::Signal(frame.clone()));
+    }
+
+    /// Drops the oldest signals that wait, as far as it takes until `size` more bytes make `cap` at most.
+    pub(crate) fn make_room_for_signal(&mut self, size: usize, cap: usize) {
+        let mut surplus = (self.bytes + size).saturating_sub(cap);
+        let mut bytes = self.bytes;
+        let mut at = 0;
+        self.pieces.retain(|piece| {
+            // The first may have begun to be written.
+            at += 1;
+            let Piece::Signal(frame) = piece else { return true };
+            if at == 1 || surplus == 0 {
+                return true;
+            }
+            surplus = surplus.saturating_sub(frame.len());
+            bytes -= frame.len();
+            false
+        });
+        self.bytes = bytes;
+    }
+
     /// Drops everything that has not begun to be written.
     pub(crate) fn drop_unsent(&mut self) {
         let begun = self.pieces.front().is_some_and(|piece| match piece {
             Piece::Own(_, written) => *written > 0,
             // A shared piece is cut as it is written; it cannot tell, so it is kept: it is one frame.
-            Piece::Shared(_) => true,
+            Piece::Shared(_) | Piece::Signal(_) => true,
         });
         self.pieces.truncate(usize::from(begun));
         self.bytes = self.pieces.iter().map(|piece| piece.rest().len()).sum();
@@ -121,7 +148,7 @@ impl Outbox {
             if written < rest {
                 match piece {
                     Piece::Own(_, sent) => *sent += written,
-                    Piece::Shared(bytes) => bytes.advance(written),
+                    Piece::Shared(bytes) | Piece::Signal(bytes) => bytes.advance(written),
                 }
                 return;
             }
@@ -207,6 +234,29 @@ mod tests {
             assert_eq!(pipe.taken, b"own shared own again", "{step} bytes at a time");
             assert_eq!(outbox.bytes(), 0);
         }
+    }
+
+    #[test]
+    fn the_oldest_signals_make_room() {
+        let frame = |n: u8| Bytes::from(vec![n; 100]);
+        let mut outbox = Outbox::default();
+        outbox.append(|buffer| buffer.extend_from_slice(&[0; 100]));
+        (1..=5).for_each(|n| outbox.share_signal(&frame(n)));
+        outbox.share(&Bytes::from(vec![9; 300]));
+        assert_eq!(outbox.bytes(), 900);
+        outbox.make_room_for_signal(100, 800);
+        outbox.share_signal(&frame(6));
+        assert_eq!(outbox.bytes(), 800);
+        // What cannot be dropped stays, whatever is asked.
+        let mut full = Outbox::default();
+        full.share_signal(&frame(7));
+        full.share(&Bytes::from(vec![9; 300]));
+        full.make_room_for_signal(100, 0);
+        assert_eq!(full.bytes(), 400, "the first may have begun to be written");
+        let mut pipe = Pipe { taken: Vec::new(), room: 10_000, writes: 0 };
+        outbox.flush(&mut pipe).expect("the pipe does not break");
+        let firsts: Vec<u8> = pipe.taken.chunks(100).map(|chunk| chunk[0]).collect();
+        assert_eq!(firsts, [0, 3, 4, 5, 9, 9, 9, 6]);
     }
 
     #[test]

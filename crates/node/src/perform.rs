@@ -39,7 +39,7 @@ impl Worker {
             Output::Push { session, push } => self.push(now, session, &push),
             Output::Deliver { publication, sessions } => {
                 for session in sessions.iter() {
-                    self.deliver(now, *session, &publication);
+                    self.deliver_live(now, *session, &publication);
                 }
             }
             Output::Peer { to, message } => {
@@ -115,7 +115,42 @@ impl Worker {
         }
     }
 
-    pub(crate) fn deliver(&mut self, now: Moment, session: SessionId, publication: &Arc<Publication>) {
+    /// Delivers what comes to a subscriber. Where the outbox is half full, it is not pushed to any more: of a log it
+    /// goes on when it has drained; of a signal the oldest that wait make room.
+    fn deliver_live(&mut self, now: Moment, session: SessionId, publication: &Arc<Publication>) {
+        let key = session.index as usize;
+        let half = self.limits.outbox_bytes / 2;
+        let Some(connection) = self.socket(session).filter(|connection| connection.wire.may_send()) else {
+            return;
+        };
+        let (kept, lagging) = (publication.position.is_some(), connection.flags.lagging);
+        if kept && lagging && !self.hub.follows(session, &publication.channel) {
+            return;
+        }
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        let frame = connection.frame(publication, &mut self.deflate);
+        if self.fits(now, session, frame.len(), half) {
+            let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+            // While little waits, small frames are better copied behind each other.
+            let droppable = !kept && connection.outbox_bytes() > half / 4;
+            connection.share(frame, droppable, &mut self.outboxes);
+            self.mark_dirty(key);
+        } else if kept {
+            let Some(connection) = self.socket(session) else { return };
+            connection.flags.lagging = true;
+            let publication = Arc::clone(publication);
+            self.hub.handle(now, Input::Behind { session, publication }, &mut self.outputs);
+        } else if let Some(outbox) = self.socket(session).and_then(|connection| connection.outbox.as_mut()) {
+            outbox.make_room_for_signal(frame.len(), half);
+            if outbox.bytes() + frame.len() <= half {
+                outbox.share_signal(frame);
+            }
+            self.mark_dirty(key);
+        }
+    }
+
+    /// Delivers a part of a replay, which the hub has asked room for.
+    fn deliver(&mut self, now: Moment, session: SessionId, publication: &Arc<Publication>) {
         let key = session.index as usize;
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
         if connection.generation != session.generation || !connection.wire.may_send() {
@@ -126,7 +161,7 @@ impl Worker {
             return;
         }
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
-        connection.share(frame, &mut self.outboxes);
+        connection.share(frame, false, &mut self.outboxes);
         self.mark_dirty(key);
     }
 
@@ -141,21 +176,27 @@ impl Worker {
         self.mark_dirty(key);
     }
 
-    /// Whether `size` more bytes may wait for this connection. Before it is judged, what waits is written as
-    /// far as the socket takes it: a burst within one turn makes nobody slow. A single frame always may.
-    fn make_room(&mut self, now: Moment, session: SessionId, size: usize) -> bool {
-        let key = session.index as usize;
-        let cap = self.limits.outbox_bytes;
+    /// Whether `size` more bytes may wait for this connection beside others, `cap` in all. Before it is judged, what
+    /// waits is written as far as the socket takes it: a burst within one turn makes nobody slow. A single frame always
+    /// may.
+    fn fits(&mut self, now: Moment, session: SessionId, size: usize, cap: usize) -> bool {
         let fits = |waiting: usize| waiting == 0 || waiting + size <= cap;
         let Some(connection) = self.socket(session) else { return false };
         if fits(connection.outbox_bytes()) {
             return true;
         }
-        self.flush(now, key);
-        let Some(connection) = self.socket(session) else { return false };
-        if fits(connection.outbox_bytes()) {
+        self.flush(now, session.index as usize);
+        self.socket(session).is_some_and(|connection| fits(connection.outbox_bytes()))
+    }
+
+    /// Whether `size` bytes of an answer, or of what a command brought, may wait. A client that asks for more than it
+    /// reads is closed.
+    fn make_room(&mut self, now: Moment, session: SessionId, size: usize) -> bool {
+        let key = session.index as usize;
+        if self.fits(now, session, size, self.limits.outbox_bytes) {
             return true;
         }
+        let Some(connection) = self.socket(session) else { return false };
         tracing::debug!("a client is too slow");
         if let Some(outbox) = &mut connection.outbox {
             outbox.drop_unsent();
@@ -166,9 +207,11 @@ impl Worker {
 
     /// Tells the hub when there is room for more answers to this session: now, or when it has read.
     fn await_room(&mut self, now: Moment, session: SessionId) {
-        let half = self.limits.outbox_bytes / 2;
+        let drained = self.limits.outbox_bytes / 4;
         let Some(connection) = self.socket(session) else { return };
-        if connection.outbox_bytes() > half {
+        // What was handed out before it fell behind has come by now.
+        connection.flags.lagging = false;
+        if connection.outbox_bytes() > drained {
             connection.flags.awaits_room = true;
         } else {
             self.hub.handle(now, Input::Drained { session }, &mut self.outputs);

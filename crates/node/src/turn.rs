@@ -289,12 +289,13 @@ impl Worker {
     /// Reads on, and lets the hub go on, where the outbox has room again.
     fn unchoke(&mut self, now: Moment, key: usize) {
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
-        if connection.outbox_bytes() > self.limits.outbox_bytes / 2 {
+        let (waiting, cap) = (connection.outbox_bytes(), self.limits.outbox_bytes);
+        if waiting > cap / 2 {
             return;
         }
         let session = connection.id(key);
         let unchoked = std::mem::take(&mut connection.flags.choked);
-        if std::mem::take(&mut connection.flags.awaits_room) {
+        if waiting <= cap / 4 && std::mem::take(&mut connection.flags.awaits_room) {
             self.hub.handle(now, Input::Drained { session }, &mut self.outputs);
             self.perform(now);
         }

@@ -38,6 +38,11 @@ struct Seat {
     id: SessionId,
     open: bool,
     heard: VecDeque<Heard>,
+    /// So many deliveries fit into the outbox until it has drained, and after that.
+    room: usize,
+    room_when_drained: usize,
+    /// Deliveries that were handed out before it fell behind may still come.
+    lagging: bool,
 }
 
 /// A node.
@@ -64,6 +69,11 @@ pub(crate) struct Node {
     pub(crate) hold_room: bool,
     /// The fullest that any queue has been.
     pub(crate) fullest: usize,
+    /// How often a session fell behind.
+    pub(crate) fell_behind: usize,
+    /// What is still to be carried out, in order.
+    outputs: VecDeque<(u16, Output)>,
+    performing: bool,
 }
 
 impl Node {
@@ -88,6 +98,9 @@ impl Node {
             crowded: Vec::new(),
             hold_room: false,
             fullest: 0,
+            fell_behind: 0,
+            outputs: VecDeque::new(),
+            performing: false,
         }
     }
 
@@ -126,7 +139,15 @@ impl Node {
         let generation = &mut self.generations[usize::from(worker)][index];
         *generation += 1;
         let id = SessionId { index: index as u32, generation: *generation };
-        self.seats.push(Seat { worker, id, open: true, heard: VecDeque::new() });
+        self.seats.push(Seat {
+            worker,
+            id,
+            open: true,
+            heard: VecDeque::new(),
+            room: usize::MAX,
+            room_when_drained: usize::MAX,
+            lagging: false,
+        });
         self.handle(worker, Input::Opened { session: id, identity: name.map(identity) });
         who
     }
@@ -162,6 +183,12 @@ impl Node {
         self.handle(worker, Input::Command { session, command });
     }
 
+    /// From now on the outbox takes so many deliveries until it has drained.
+    pub(crate) fn make_slow(&mut self, who: Who, room: usize) {
+        let seat = &mut self.seats[who];
+        (seat.room, seat.room_when_drained) = (room, room.max(1));
+    }
+
     pub(crate) fn take_heard(&mut self, who: Who) -> Vec<Heard> {
         self.heard(who, usize::MAX)
     }
@@ -177,6 +204,9 @@ impl Node {
     pub(crate) fn admit(&mut self) -> bool {
         if !self.crowded.is_empty() && !self.hold_room {
             let (worker, session) = self.crowded.remove(0);
+            if let Some(who) = self.sits(worker, session) {
+                self.seats[who].room = self.seats[who].room_when_drained;
+            }
             self.handle(worker, Input::Drained { session });
             return true;
         }
@@ -314,8 +344,13 @@ impl Node {
         self.perform(worker, out);
     }
 
+    /// What comes of an output is carried out after the outputs before it.
     fn perform(&mut self, worker: u16, out: Vec<Output>) {
-        for output in out {
+        self.outputs.extend(out.into_iter().map(|output| (worker, output)));
+        if std::mem::replace(&mut self.performing, true) {
+            return;
+        }
+        while let Some((worker, output)) = self.outputs.pop_front() {
             match output {
                 Output::Reply { session, reply } => self.hear(worker, session, Heard::Reply(reply)),
                 Output::Push { session, push: Push::Message(publication) } => {
@@ -325,9 +360,7 @@ impl Node {
                 Output::Ready { session } => self.hear(worker, session, Heard::Ready),
                 Output::Deliver { publication, sessions } => {
                     for &session in sessions.iter() {
-                        let who =
-                            self.sits(worker, session).expect("deliveries go to sessions that are open");
-                        self.seats[who].heard.push_back(Heard::Message(Arc::clone(&publication)));
+                        self.deliver(worker, session, &publication);
                     }
                 }
                 Output::Peer { to, message } => {
@@ -342,8 +375,33 @@ impl Node {
                     let who = self.sits(worker, session).expect("only open sessions are asked about");
                     self.admits.push((who, presented));
                 }
-                Output::AwaitRoom { session } => self.crowded.push((worker, session)),
+                Output::AwaitRoom { session } => {
+                    if let Some(who) = self.sits(worker, session) {
+                        self.seats[who].lagging = false;
+                    }
+                    self.crowded.push((worker, session));
+                }
             }
+        }
+        self.performing = false;
+    }
+
+    fn deliver(&mut self, worker: u16, session: SessionId, publication: &Arc<Publication>) {
+        let who = self.sits(worker, session).expect("deliveries go to sessions that are open");
+        let hub = &mut self.hubs[usize::from(worker)];
+        if self.seats[who].lagging && !hub.follows(session, &publication.channel) {
+            return;
+        }
+        let seat = &mut self.seats[who];
+        if seat.room > 0 {
+            seat.room = seat.room.saturating_sub(1);
+            seat.heard.push_back(Heard::Message(Arc::clone(publication)));
+        } else if publication.position.is_some() {
+            seat.lagging = true;
+            // The socket may take some bytes before the hub is told that it did.
+            seat.room = seat.room_when_drained;
+            self.fell_behind += 1;
+            self.handle(worker, Input::Behind { session, publication: Arc::clone(publication) });
         }
     }
 

@@ -30,7 +30,7 @@ struct World {
     /// A queue that is seldom served.
     sluggish: (u16, u16),
     /// How often each kind of step comes.
-    weights: [usize; 7],
+    weights: [usize; 8],
     sessions: u64,
     tally: Tally,
     trace: bool,
@@ -58,8 +58,9 @@ impl World {
         let clients = (0..rng.between(2, 6)).map(Client::new).collect();
         let sluggish = (rng.below(workers.into()) as u16, rng.below(workers.into()) as u16);
         let faults = rng.pick(&[0, 0, 5, 20]);
+        let slow = rng.pick(&[0, 2, 6]);
         let mut weight = |usual| usual * rng.pick::<usize>(&[1, 2, 2, 4]);
-        let weights = [weight(20), weight(14), weight(8), weight(6), weight(6), 2, 4];
+        let weights = [weight(20), weight(14), weight(8), weight(6), weight(6), 2, 4, slow];
         let mut world = Self {
             rng,
             node,
@@ -114,7 +115,8 @@ impl World {
             3 => self.move_reads(),
             4 => self.read_something(),
             5 => self.pass_time(),
-            _ => drop(self.node.admit()),
+            6 => drop(self.node.admit()),
+            _ => self.change_speed(),
         }
     }
 
@@ -170,6 +172,15 @@ impl World {
     fn pass_time(&mut self) {
         self.node.uptime += Duration::from_millis(self.rng.pick(&[10, 600, 1_500]));
         self.node.tick();
+    }
+
+    /// A client's line becomes slow, or fast again.
+    fn change_speed(&mut self) {
+        let index = self.rng.below(self.clients.len());
+        let Some(who) = self.clients[index].who else { return };
+        let room = self.rng.pick(&[0, 1, 3, usize::MAX]);
+        self.say(index, || format!("takes {room} at a time"));
+        self.node.make_slow(who, room);
     }
 
     fn read_something(&mut self) {
@@ -388,6 +399,8 @@ impl World {
 
     /// Everything that is under way arrives, and what had failed is tried again.
     fn come_to_rest(&mut self) {
+        let seats: Vec<_> = self.clients.iter().filter_map(|client| client.who).collect();
+        seats.into_iter().for_each(|who| self.node.make_slow(who, usize::MAX));
         if self.faults > 0 {
             self.node.store.failing_reads = self.rng.below(5);
         }
@@ -503,6 +516,9 @@ fn whatever_happens_the_promises_hold() {
         for (what, count) in world.tally.0 {
             *tally.0.entry(what).or_default() += count;
         }
+        for _ in 0..world.node.fell_behind {
+            tally.count("fell behind");
+        }
         if world.node.fullest == world.limits.queue {
             tally.count("full queue");
         }
@@ -513,7 +529,8 @@ fn whatever_happens_the_promises_hold() {
 
 /// The runs reach what they are there for.
 fn check_reach(tally: &Tally, seeds: u64) {
-    const REACHED: [&str; 14] = [
+    const REACHED: [&str; 15] = [
+        "fell behind",
         "published",
         "duplicate",
         "recovered",

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Client, check_alive};
 use crate::patience::soon;
-use crate::raw::{CLOSE, Raw, TEXT};
+use crate::raw::{Raw, TEXT};
 use crate::rng::Rng;
 use crate::server::{Folder, Server};
 
@@ -257,42 +257,78 @@ async fn an_answer_precedes_its_own_broadcast() {
     }
 }
 
-/// One that never reads is closed; the others get everything.
-#[tokio::test]
-async fn a_subscriber_that_never_reads_is_closed_and_delays_nobody() {
-    const SIZE: usize = 200_000;
-    const COUNT: u64 = 60;
-    let folder =
-        Folder::with_config("[namespace.large]\nkind = \"log\"\nlimits = { message = \"256KiB\" }\n");
-    let server = Server::with_workers(&folder, 2);
+/// A connection with a small receive buffer, which follows `channel` and reads nothing more for now.
+async fn asleep(server: &Server, channel: &str) -> Raw {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("a TCP option");
     let connected = socket.connect(server.address()).await.expect("the server listens");
     let mut asleep = Raw::over(connected);
-    asleep.upgrade(&server, "/ws").await;
-    asleep.send(TEXT, br#"{"type":"subscribe","channel":"large:a"}"#).await;
+    asleep.upgrade(server, "/ws").await;
+    asleep.send(TEXT, json!({ "type": "subscribe", "channel": channel }).to_string().as_bytes()).await;
     assert!(asleep.text().await.contains(r#""type":"subscribed""#));
+    asleep
+}
 
-    let mut awake = Client::open(&server).await;
-    awake.ask(json!({ "type": "subscribe", "channel": "large:a" })).await;
-    let mut publisher = Client::open(&server).await;
-    for offset in 1..=COUNT {
-        let answer = publisher.publish("large:a", &json!("x".repeat(SIZE))).await;
-        assert_eq!(answer["offset"], offset, "{answer}");
-        let heard = awake.next().await;
-        assert_eq!((&heard["type"], &heard["offset"]), (&json!("message"), &json!(offset)));
-    }
-    let mut messages = 0;
-    let mut code = None;
-    while let Some((first, payload)) = asleep.frame().await {
-        match first {
-            TEXT => messages += 1,
-            CLOSE => code = Some(u16::from_be_bytes([payload[0], payload[1]])),
-            _ => {}
+/// One that does not read keeps its place in a log: far more than its outbox holds comes when it reads again, each entry
+/// once and in order, and then what is new. It delays nobody meanwhile, and costs an outbox at most.
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_for_long_misses_nothing_and_delays_nobody() {
+    const SIZE: usize = 200_000;
+    const COUNT: u64 = 120;
+    let folder =
+        Folder::with_config("[namespace.large]\nkind = \"log\"\nlimits = { message = \"256KiB\" }\n");
+    for workers in [1, 2] {
+        let server = Server::with_workers(&folder, workers);
+        let channel = format!("large:{workers}");
+        let mut asleep = asleep(&server, &channel).await;
+        let mut awake = Client::open(&server).await;
+        awake.ask(json!({ "type": "subscribe", "channel": channel })).await;
+        let mut publisher = Client::open(&server).await;
+        for offset in 1..=COUNT {
+            let answer = publisher.publish(&channel, &json!("x".repeat(SIZE))).await;
+            assert_eq!(answer["offset"], offset, "{answer}");
+            let heard = awake.next().await;
+            assert_eq!((&heard["type"], &heard["offset"]), (&json!("message"), &json!(offset)));
         }
-        assert!(messages < COUNT, "it was given everything though it never read");
+        if let Some(kib) = memory(&server) {
+            assert!(kib < 60 << 10, "{kib} KiB while one of two subscribers sleeps on {} MB", COUNT / 5);
+        }
+        for offset in 1..=COUNT {
+            let message = soon("the next entry", asleep.text()).await;
+            let begin = format!(r#"{{"type":"message","channel":"{channel}","offset":{offset},"#);
+            assert!(message.starts_with(&begin), "{} at {offset}", &message[..100]);
+        }
+        publisher.publish(&channel, &json!("live")).await;
+        let message = soon("what is new", asleep.text()).await;
+        assert!(message.contains(&format!(r#""offset":{},"#, COUNT + 1)), "{message}");
+        check_alive(&server).await;
     }
-    assert!(code.is_none_or(|code| code == 4508), "closed with {code:?}");
+}
+
+/// Of a signal, which is not kept, the newest are there when it reads again.
+#[tokio::test]
+async fn of_signals_the_newest_wait_for_a_slow_subscriber() {
+    const SIZE: usize = 15_000;
+    const COUNT: u64 = 1_000;
+    let folder = Folder::with_config("[namespace.live]\nkind = \"signal\"\n");
+    let server = Server::with_workers(&folder, 1);
+    let mut asleep = asleep(&server, "live:a").await;
+    let mut publisher = Client::open(&server).await;
+    for number in 1..=COUNT {
+        let data = format!("{number} {}", "x".repeat(SIZE));
+        let answer = publisher.publish("live:a", &json!(data)).await;
+        assert_eq!(answer["type"], "published", "{answer}");
+    }
+    let (mut heard, mut last) = (0, 0);
+    while last < COUNT {
+        let message = soon("the newest", asleep.text()).await;
+        let message: Value = serde_json::from_str(&message).expect("JSON");
+        let number = message["data"].as_str().and_then(|data| data.split(' ').next()?.parse().ok());
+        let number: u64 = number.expect("a number");
+        assert!(number > last, "{number} after {last}");
+        (heard, last) = (heard + 1, number);
+    }
+    assert!(heard < COUNT, "all of {COUNT} were kept");
     check_alive(&server).await;
 }
 
