@@ -1,6 +1,5 @@
 //! What an echo costs: the server's CPU time per message, as a ratio to the floor's in the same round.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,7 +10,7 @@ use crate::histogram::Histogram;
 use crate::load::Load;
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::roster::{self, Answer, Contestant, Side};
+use crate::roster::{self, Contestant};
 use crate::samples::Samples;
 use crate::server::{self, Server, Usage};
 use crate::table;
@@ -193,23 +192,12 @@ fn count_calls(contestant: &Contestant, traffic: Traffic) -> Result<Option<f64>>
 }
 
 /// A few messages of every kind through one server, with no clock: whether it still works, for tests.
-pub fn smoke(program: &Path, arguments: &'static [&'static str], answer: Answer) -> Result<u64> {
-    let contestant = Contestant {
-        name: "smoke",
-        side: Side::Ours,
-        package: None,
-        program: program.to_owned(),
-        arguments,
-        path: "/",
-        answer,
-        deflate: false,
-        echoes: true,
-    };
-    let server = Server::start(&contestant, None)?;
+pub fn smoke(contestant: &Contestant) -> Result<u64> {
+    let server = Server::start(contestant, None)?;
     let (connections, batches) = SMOKE;
     let mut answered = 0;
     for traffic in TRAFFIC {
-        let mut load = traffic.load(&server, &contestant, connections)?;
+        let mut load = traffic.load(&server, contestant, connections)?;
         load.begin(batches)?;
         load.pump(None)?;
         answered += load.take_trips().iter().map(Histogram::total).sum::<u64>();

@@ -41,14 +41,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the words after the program's name.
-    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
-        let chore = match words.next().as_deref() {
-            Some("echo") => Chore::Echo,
-            Some("idle") => Chore::Idle,
-            other => bail!("`{}` is neither echo nor idle\n\n{USAGE}", other.unwrap_or("")),
-        };
-        let mut options = Self {
+    /// What is done when nothing else is asked for.
+    pub fn new(chore: Chore) -> Self {
+        Self {
             chore,
             peers: false,
             only: Vec::new(),
@@ -58,7 +53,17 @@ impl Options {
             calls: false,
             save: false,
             trunkline: None,
+        }
+    }
+
+    /// Reads the words after the program's name.
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let chore = match words.next().as_deref() {
+            Some("echo") => Chore::Echo,
+            Some("idle") => Chore::Idle,
+            other => bail!("`{}` is neither echo nor idle\n\n{USAGE}", other.unwrap_or("")),
         };
+        let mut options = Self::new(chore);
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value\n\n{USAGE}"));
             match word.as_str() {
