@@ -1,8 +1,8 @@
-//! What an echo costs: the server's CPU time per message, as a ratio to the floor's in the same round.
+//! What an echo costs: the server's CPU time per message, as a ratio to the floor's right before and after.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
@@ -43,6 +43,11 @@ pub const TRAFFIC: [Traffic; 6] = [
 ];
 
 impl Traffic {
+    /// As `--traffic` calls it.
+    fn key(self) -> String {
+        format!("{}x{}", self.size, self.in_flight)
+    }
+
     fn name(self) -> String {
         let size =
             if self.size < 1024 { format!("{} B", self.size) } else { format!("{} KiB", self.size >> 10) };
@@ -60,7 +65,7 @@ impl Traffic {
 struct Figure {
     /// The server's CPU time per message, in nanoseconds.
     cpu: f64,
-    /// `cpu` over the floor's of the same round.
+    /// `cpu` over the floor's right before and after.
     ratio: f64,
     /// The share of it that was spent in the server's own code.
     user: f64,
@@ -106,6 +111,9 @@ impl Cell {
     }
 }
 
+/// One kind of traffic, and what was seen of each server.
+type Row = (Traffic, Vec<Cell>);
+
 /// Measures, prints, and keeps what was found if that was asked for.
 pub fn run(options: &Options) -> Result<()> {
     let machine = Machine::look();
@@ -113,21 +121,31 @@ pub fn run(options: &Options) -> Result<()> {
         roster::chosen(options, &server::programs()?).into_iter().filter(|one| one.echoes).collect();
     let (server_core, load_core) = machine.pair_of_cores();
     load_core.map_or(Ok(()), server::pin)?;
-    let mut cells: Vec<Vec<Cell>> = Vec::new();
-    for traffic in TRAFFIC {
+    let mut rows: Vec<Row> = Vec::new();
+    for traffic in chosen(&options.traffic)? {
         eprintln!("→ {}", traffic.name());
-        cells.push(measure_all(&contestants, traffic, options, server_core)?);
+        rows.push((traffic, measure_all(&contestants, traffic, options, server_core)?));
     }
     println!("{}\n", machine.line());
-    print!("{}", report(&contestants, &cells));
+    print!("{}", report(&contestants, &rows));
     if options.save {
-        let path = machine.save("echo", &contestants, &to_json(&contestants, &cells))?;
+        let path = machine.save("echo", &contestants, &to_json(&contestants, &rows))?;
         println!("\nkept in {}", path.display());
     }
     Ok(())
 }
 
-/// In rounds: the floor, everybody, the floor again.
+/// The kinds of traffic of these keys, or all.
+fn chosen(keys: &[String]) -> Result<Vec<Traffic>> {
+    let known = TRAFFIC.map(Traffic::key);
+    if let Some(unknown) = keys.iter().find(|key| !known.contains(key)) {
+        bail!("there is no traffic {unknown}; there are {}", known.join(", "));
+    }
+    Ok(TRAFFIC.into_iter().filter(|traffic| keys.is_empty() || keys.contains(&traffic.key())).collect())
+}
+
+/// In rounds: the floor, a server, the floor, the next server, and so on to the floor. The clock of a core may change
+/// from one second to the next, so a ratio is to the two floors beside it.
 fn measure_all(
     contestants: &[Contestant],
     traffic: Traffic,
@@ -135,19 +153,25 @@ fn measure_all(
     core: Option<usize>,
 ) -> Result<Vec<Cell>> {
     let mut cells: Vec<Cell> = contestants.iter().map(|_| Cell::default()).collect();
+    let mut floors = Vec::new();
+    let measure = |contestant: &Contestant| {
+        measure(contestant, traffic, options.span, core).with_context(|| contestant.name.to_owned())
+    };
     for _ in 0..options.runs {
-        let measure = |contestant: &Contestant| {
-            measure(contestant, traffic, options.span, core).with_context(|| contestant.name.to_owned())
-        };
-        let mut round = contestants.iter().map(measure).collect::<Result<Vec<_>>>()?;
-        let again = measure(&contestants[0])?;
-        let floor = (round[0].cpu + again.cpu) / 2.0;
-        round.iter_mut().for_each(|figure| figure.ratio = figure.cpu / floor);
-        for (cell, figure) in cells.iter_mut().zip(round) {
-            cell.figures.push(figure);
+        let mut before = measure(&contestants[0])?;
+        for (contestant, cell) in contestants.iter().zip(&mut cells).skip(1) {
+            let figure = measure(contestant)?;
+            let after = measure(&contestants[0])?;
+            let ratio = 2.0 * figure.cpu / (before.cpu + after.cpu);
+            cell.figures.push(Figure { ratio, ..figure });
+            floors.push(std::mem::replace(&mut before, after));
         }
-        cells[0].figures.push(Figure { ratio: again.cpu / floor, ..again });
+        floors.push(before);
     }
+    let floor: Samples = floors.iter().map(|figure| figure.cpu).collect();
+    let floor = floor.median();
+    cells[0].figures =
+        floors.into_iter().map(|figure| Figure { ratio: figure.cpu / floor, ..figure }).collect();
     if options.calls {
         for (cell, contestant) in cells.iter_mut().zip(contestants) {
             cell.calls = count_calls(contestant, traffic)?;
@@ -216,22 +240,22 @@ fn micros(duration: Duration) -> f64 {
 }
 
 /// The ratios in one table, then a table for each kind of traffic with all that was seen.
-fn report(contestants: &[Contestant], cells: &[Vec<Cell>]) -> String {
-    let columns = TRAFFIC.iter().map(|traffic| traffic.name());
+fn report(contestants: &[Contestant], measured: &[Row]) -> String {
+    let columns = measured.iter().map(|(traffic, _)| traffic.name());
     let head: Vec<String> = ["CPU per message ÷ floor".to_owned()].into_iter().chain(columns).collect();
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (at, contestant) in contestants.iter().enumerate() {
-        let ratios = cells.iter().map(|row| {
-            let ratio = row[at].samples(|figure| figure.ratio);
+        let ratios = measured.iter().map(|(_, cells)| {
+            let ratio = cells[at].samples(|figure| figure.ratio);
             format!("{:.2} ({:.2}–{:.2})", ratio.median(), ratio.min(), ratio.max())
         });
         rows.push([contestant.name.to_owned()].into_iter().chain(ratios).collect());
     }
-    let targets = TRAFFIC.iter().map(|traffic| format!("≤ {:.2}", traffic.target));
+    let targets = measured.iter().map(|(traffic, _)| format!("≤ {:.2}", traffic.target));
     rows.push(["target of trunkline-ws".to_owned()].into_iter().chain(targets).collect());
     let mut text = table::render(&head, &rows);
-    for (traffic, row) in TRAFFIC.iter().zip(cells) {
-        text.push_str(&format!("\n{}", details(*traffic, contestants, row)));
+    for (traffic, cells) in measured {
+        text.push_str(&format!("\n{}", details(*traffic, contestants, cells)));
     }
     text
 }
@@ -272,11 +296,11 @@ fn details(traffic: Traffic, contestants: &[Contestant], cells: &[Cell]) -> Stri
     table::render(&head.map(str::to_owned), &rows.collect::<Vec<_>>())
 }
 
-fn to_json(contestants: &[Contestant], cells: &[Vec<Cell>]) -> Value {
-    let kinds = TRAFFIC.iter().zip(cells).map(|(traffic, row)| {
+fn to_json(contestants: &[Contestant], measured: &[Row]) -> Value {
+    let kinds = measured.iter().map(|(traffic, cells)| {
         let servers: serde_json::Map<String, Value> = contestants
             .iter()
-            .zip(row)
+            .zip(cells)
             .map(|(contestant, cell)| (contestant.name.to_owned(), cell.to_json()))
             .collect();
         json!({
@@ -288,4 +312,18 @@ fn to_json(contestants: &[Contestant], cells: &[Vec<Cell>]) -> Value {
         })
     });
     kinds.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_traffic_are_chosen_by_key() {
+        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+        assert_eq!(chosen(&[]).expect("all").len(), TRAFFIC.len());
+        let two = chosen(&keys(&["16384x1", "20x16"])).expect("both are known");
+        assert_eq!(two.iter().map(|traffic| traffic.key()).collect::<Vec<_>>(), ["20x16", "16384x1"]);
+        assert!(chosen(&keys(&["20x2"])).is_err());
+    }
 }

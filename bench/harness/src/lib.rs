@@ -2,7 +2,7 @@
 //!
 //! It knows servers as programs that print `ready ADDRESS`, and uses nothing of ours but as such a program. The
 //! figures that count are the server's own CPU time and memory, as the kernel accounts for them, given as ratios to
-//! a floor that was measured in the same minutes; rates and latencies stand beside them.
+//! a floor that was measured right beside it; rates and latencies stand beside them.
 //!
 //! ```text
 //!   bench echo ── echo ──┐            ┌─ Load ── Exchange        one thread, one epoll, pinned to the second core

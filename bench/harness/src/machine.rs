@@ -26,7 +26,8 @@ impl Machine {
         let cpuinfo = read("/proc/cpuinfo");
         let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
         let folder = bench_folder();
-        let changed = !said(&folder, "git", &["status", "--porcelain"]).is_empty();
+        let changed =
+            !said(&folder, "git", &["status", "--porcelain", "--", ":/", ":!/bench/results"]).is_empty();
         let commit = said(&folder, "git", &["rev-parse", "--short=12", "HEAD"]);
         Self {
             processor: model.and_then(|line| line.split_once(": ")).map_or("?", |(_, name)| name).to_owned(),

@@ -26,6 +26,8 @@ pub struct Options {
     pub peers: bool,
     /// Words of which a server's name has to contain one; floors always take part. None: all servers.
     pub only: Vec<String>,
+    /// Which kinds of traffic: `20x16` is 20 bytes, 16 in flight. None: all.
+    pub traffic: Vec<String>,
     /// How often everything is measured.
     pub runs: usize,
     /// How long one measurement takes.
@@ -47,6 +49,7 @@ impl Options {
             chore,
             peers: false,
             only: Vec::new(),
+            traffic: Vec::new(),
             runs: 3,
             span: Duration::from_secs(1),
             connections: 10_000,
@@ -70,7 +73,8 @@ impl Options {
                 "--peers" => options.peers = true,
                 "--calls" => options.calls = true,
                 "--save" => options.save = true,
-                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--only" => options.only = list(&value()?),
+                "--traffic" => options.traffic = list(&value()?),
                 "--runs" => options.runs = number(&word, &value()?)?,
                 "--connections" => options.connections = number(&word, &value()?)?,
                 "--seconds" => {
@@ -84,6 +88,10 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn list(value: &str) -> Vec<String> {
+    value.split(',').map(str::to_owned).collect()
 }
 
 fn number(word: &str, value: &str) -> Result<usize> {
