@@ -183,8 +183,8 @@ fn measure_all(
 fn measure(contestant: &Contestant, traffic: Traffic, span: Duration, core: Option<usize>) -> Result<Figure> {
     let server = Server::start(contestant, core)?;
     let mut load = traffic.load(&server, contestant, CONNECTIONS)?;
-    let timed = load.run(span / 3, span, || Ok((server.usage()?, server::own_cpu())))?;
-    let ((before, load_before), (after, load_after)) = timed.snapshots;
+    let timed = load.run(span / 3, span, || server.usage())?;
+    let (before, after) = timed.snapshots;
     let (usage, took): (Usage, f64) = (after.since(before), timed.took.as_secs_f64());
     let mut all = Histogram::default();
     timed.trips.iter().for_each(|trips| all.merge(trips));
@@ -196,7 +196,7 @@ fn measure(contestant: &Contestant, traffic: Traffic, span: Duration, core: Opti
         rate: all.total() as f64 / took,
         trips: (micros(all.quantile(0.5)), micros(all.quantile(0.99))),
         worst: (worst(0.5), worst(0.99)),
-        busy: (usage.cpu.as_secs_f64() / took, (load_after - load_before).as_secs_f64() / took),
+        busy: (usage.cpu.as_secs_f64() / took, 1.0 - timed.idle.as_secs_f64() / took),
         disturbed: usage.waited.as_secs_f64() / took,
     };
     eprintln!("  {}: {:.0} ns, {:.0}/s", contestant.name, figure.cpu, figure.rate);
@@ -209,7 +209,7 @@ fn count_calls(contestant: &Contestant, traffic: Traffic) -> Result<Option<f64>>
     let batches = COUNTED_MESSAGES / traffic.in_flight as u64;
     let calls = server.count_calls(|| {
         load.begin(batches)?;
-        load.pump(None)
+        load.pump()
     })?;
     let messages = batches as usize * traffic.in_flight * CONNECTIONS;
     Ok(calls.map(|calls| calls as f64 / messages as f64))
@@ -223,7 +223,7 @@ pub fn smoke(contestant: &Contestant) -> Result<u64> {
     for traffic in TRAFFIC {
         let mut load = traffic.load(&server, contestant, connections)?;
         load.begin(batches)?;
-        load.pump(None)?;
+        load.pump()?;
         answered += load.take_trips().iter().map(Histogram::total).sum::<u64>();
     }
     Ok(answered)

@@ -22,7 +22,6 @@ const READ_SIZE: usize = 256 << 10;
 const EVENTS: usize = 256;
 
 /// The connections to one server.
-#[derive(Debug)]
 pub struct Load {
     epoll: OwnedFd,
     exchange: Exchange,
@@ -30,6 +29,7 @@ pub struct Load {
     /// Lines with a batch on its way.
     busy: usize,
     buffer: Vec<u8>,
+    events: Vec<epoll::Event>,
 }
 
 #[derive(Debug)]
@@ -65,7 +65,14 @@ impl Load {
             let began = Instant::now();
             lines.push(Line { stream, began, unwritten: 0, unread: 0, left: 0, trips: Histogram::default() });
         }
-        Ok(Self { epoll, exchange, lines, busy: 0, buffer: vec![0; READ_SIZE] })
+        Ok(Self {
+            epoll,
+            exchange,
+            lines,
+            busy: 0,
+            buffer: vec![0; READ_SIZE],
+            events: Vec::with_capacity(EVENTS),
+        })
     }
 
     /// Lets every connection begin, and send `batches` in all.
@@ -77,25 +84,56 @@ impl Load {
         Ok(())
     }
 
-    /// Keeps all connections busy until the time has come, or until they have sent their batches.
-    pub fn pump(&mut self, until: Option<Instant>) -> Result<()> {
-        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-        let mut events = Vec::with_capacity(EVENTS);
-        while self.busy > 0 && until.is_none_or(|end| Instant::now() < end) {
-            events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience)) {
-                Err(rustix::io::Errno::INTR) => continue,
-                waited => waited?,
-            };
-            ensure!(!events.is_empty(), "no answer for {} s", PATIENCE.as_secs());
-            for event in &events {
-                let (at, flags) = (event.data.u64() as usize, event.flags);
-                if flags.contains(EventFlags::OUT) {
-                    self.write(at)?;
+    /// Keeps all connections busy until they have sent their batches.
+    pub fn pump(&mut self) -> Result<()> {
+        while self.busy > 0 {
+            ensure!(self.wait(PATIENCE)?, "no answer for {} s", PATIENCE.as_secs());
+            self.handle_events()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps all connections busy until the time has come, without ever sleeping: a server would have to wake us for
+    /// each answer, and with clients on other machines it would not. Gives the time in which there was nothing to do.
+    pub fn spin(&mut self, until: Instant) -> Result<Duration> {
+        let (mut idle, mut since) = (Duration::ZERO, None);
+        loop {
+            let found = self.wait(Duration::ZERO)?;
+            let now = Instant::now();
+            match (found, since) {
+                (false, None) => since = Some(now),
+                (false, Some(began)) => {
+                    ensure!(now - began < PATIENCE, "no answer for {} s", PATIENCE.as_secs());
                 }
-                if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-                    self.read(at)?;
-                }
+                (true, Some(began)) => (idle, since) = (idle + (now - began), None),
+                (true, None) => {}
+            }
+            if now >= until {
+                return Ok(idle);
+            }
+            self.handle_events()?;
+        }
+    }
+
+    /// Whether anything is ready, or becomes so within `patience`.
+    fn wait(&mut self, patience: Duration) -> Result<bool> {
+        let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: 0 };
+        self.events.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&patience)) {
+            Err(rustix::io::Errno::INTR) => {}
+            waited => drop(waited?),
+        };
+        Ok(!self.events.is_empty())
+    }
+
+    fn handle_events(&mut self) -> Result<()> {
+        for at in 0..self.events.len() {
+            let (line, flags) = (self.events[at].data.u64() as usize, self.events[at].flags);
+            if flags.contains(EventFlags::OUT) {
+                self.write(line)?;
+            }
+            if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+                self.read(line)?;
             }
         }
         Ok(())
@@ -179,6 +217,8 @@ pub struct Timed<S> {
     pub snapshots: (S, S),
     /// How long it took.
     pub took: Duration,
+    /// How long of that the load had nothing to do.
+    pub idle: Duration,
     /// The round trips of each connection.
     pub trips: Vec<Histogram>,
 }
@@ -192,11 +232,11 @@ impl Load {
         snapshot: impl Fn() -> Result<S>,
     ) -> Result<Timed<S>> {
         self.begin(u64::MAX)?;
-        self.pump(Some(Instant::now() + warm_up))?;
+        self.spin(Instant::now() + warm_up)?;
         self.take_trips();
         let (first, began) = (snapshot()?, Instant::now());
-        self.pump(Some(began + span))?;
+        let idle = self.spin(began + span)?;
         let (took, last) = (began.elapsed(), snapshot()?);
-        Ok(Timed { snapshots: (first, last), took, trips: self.take_trips() })
+        Ok(Timed { snapshots: (first, last), took, idle, trips: self.take_trips() })
     }
 }

@@ -183,12 +183,6 @@ pub fn pin(core: usize) -> Result<()> {
     sched_setaffinity(None, &only).with_context(|| format!("cannot run on core {core}"))
 }
 
-/// CPU time of this thread so far.
-pub fn own_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
-}
-
 /// Raises the limit of open files as far as it goes, for this process and its children.
 pub fn raise_file_limit() -> Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
