@@ -129,17 +129,19 @@ impl Inflation {
     /// Counts and checks what came out of one step, and keeps it. Memory grows by doubling, up to the limit.
     fn keep(&mut self, piece: &[u8], rules: Rules<'_>) -> Result<(), ProtocolError> {
         let limits = rules.limits;
+        let size_max = if rules.streamed { u64::MAX } else { limits.message_size_max as u64 };
+        let room = size_max.saturating_sub(self.made);
         self.made += piece.len() as u64;
-        if !rules.streamed && self.made > limits.message_size_max as u64 {
+        if self.made > size_max {
+            // Text may be wrong before it is too much.
+            self.check_text(&piece[..room as usize], rules)?;
             return Err(ProtocolError::MessageTooBig);
         }
         let ratio_allows = self.taken.saturating_mul(u64::from(limits.inflation_ratio_max));
         if self.made > limits.inflation_ratio_from as u64 && self.made > ratio_allows {
             return Err(ProtocolError::InflationRatio);
         }
-        if rules.kind == MessageKind::Text {
-            self.utf8.receive(piece, false).map_err(|_| ProtocolError::TextNotUtf8)?;
-        }
+        self.check_text(piece, rules)?;
         let size = self.message.len() + piece.len();
         if size > self.message.capacity() {
             let size_max = limits.message_size_max.max(size);
@@ -147,6 +149,13 @@ impl Inflation {
             self.message.reserve_exact(capacity - self.message.len());
         }
         self.message.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn check_text(&mut self, piece: &[u8], rules: Rules<'_>) -> Result<(), ProtocolError> {
+        if rules.kind == MessageKind::Text {
+            self.utf8.receive(piece, false).map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
         Ok(())
     }
 }

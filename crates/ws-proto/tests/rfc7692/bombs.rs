@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use trunkline_ws_proto::{DeflateParams, Limits, ProtocolError, Role};
 use zlib_rs::{Deflate, DeflateFlush};
 
-use crate::wire::{Event, Peer, TAKEOVER, check_with, deflated, masked};
+use crate::wire::{Event, Peer, TAKEOVER, check_with, deflated, masked, noise};
 
 /// `size` zeros, compressed: about a thousandth of it.
 fn zeros(size: usize) -> Vec<u8> {
@@ -94,6 +94,21 @@ fn the_ratio_decides_before_the_size_does() {
     check_with(DeflateParams::default(), &limits, &small, &[crate::wire::binary(&[0; 100_000])]);
     assert_eq!(ProtocolError::InflationRatio.close_code().0, 1009);
     assert_eq!(ProtocolError::MessageTooBig.close_code().0, 1009);
+}
+
+/// Text that is wrong before it is too much fails as wrong, also where both come out in one step.
+#[test]
+fn the_first_fault_decides() {
+    let limits = Limits { message_size_max: 8_000, ..Limits::default() };
+    let mut payload = noise(20_000);
+    payload.iter_mut().for_each(|byte| *byte &= 0x7F);
+    payload[7_000] = 0xFF;
+    let frame = masked(0xC1, &deflated(&payload[..8_200], DeflateFlush::SyncFlush));
+    check_with(DeflateParams::default(), &limits, &[frame], &[Event::Failed(ProtocolError::TextNotUtf8)]);
+    payload[7_000] = b'x';
+    payload[8_001] = 0xFF;
+    let frame = masked(0xC1, &deflated(&payload[..8_200], DeflateFlush::SyncFlush));
+    check_with(DeflateParams::default(), &limits, &[frame], &[Event::Failed(ProtocolError::MessageTooBig)]);
 }
 
 /// The default lets 1 MiB of zeros through, and not 8 MiB.
