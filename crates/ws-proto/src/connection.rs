@@ -36,8 +36,7 @@ pub struct Connection {
     phase: Phase,
     /// The fragmented message that we are sending.
     sending: Option<MessageKind>,
-    /// The beginning of the message that is coming in went out in chunks.
-    streamed: bool,
+    streamed: Streamed,
     /// How messages may be compressed.
     deflate: Option<DeflateParams>,
     /// What a connection seldom has; freed as soon as it is empty.
@@ -51,6 +50,15 @@ enum Phase {
     CloseReceived,
     Failed,
     Closed,
+}
+
+/// Whether the beginning of the message that is coming in went out in chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streamed {
+    No,
+    Begun,
+    /// It did, and the rest is dropped as it comes.
+    Skipped,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +107,7 @@ impl Connection {
     /// A connection whose handshake was just finished. `limits` is a [`Limits`] or an `Arc` of one to share.
     pub fn new(role: Role, limits: impl Into<Arc<Limits>>) -> Self {
         let decoder = Decoder::new(role, limits);
-        Self { decoder, phase: Phase::Open, sending: None, streamed: false, deflate: None, rare: None }
+        Self { decoder, phase: Phase::Open, sending: None, streamed: Streamed::No, deflate: None, rare: None }
     }
 
     /// The same connection with what its handshake agreed on: [`Accepted::deflate`](crate::handshake::Accepted::deflate)

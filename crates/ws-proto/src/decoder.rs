@@ -259,7 +259,7 @@ impl Decoder {
         }
         self.message_size =
             self.message_size.checked_add(header.payload_len).ok_or(ProtocolError::MessageTooBig)?;
-        if limited && self.message_size > self.limits.message_size_max as u64 {
+        if limited && self.is_too_big() {
             return Err(ProtocolError::MessageTooBig);
         }
         // Of a message without end each fragment that brings something is welcome.
@@ -269,6 +269,10 @@ impl Decoder {
             return Err(ProtocolError::FragmentsTooMany);
         }
         Ok(frame)
+    }
+
+    fn is_too_big(&self) -> bool {
+        self.message_size > self.limits.message_size_max as u64
     }
 
     fn begin_message(&mut self, header: Header) {
@@ -287,7 +291,14 @@ impl Decoder {
         sizes: Sizes,
         input: &mut &'b mut [u8],
     ) -> Result<Chunk<'b>, ProtocolError> {
-        let size_max = if let Sizes::Streamed { chunk_max } = sizes { chunk_max } else { usize::MAX };
+        let size_max = match sizes {
+            Sizes::Streamed { chunk_max } => chunk_max,
+            // The header may have come while sizes had no limit.
+            Sizes::Limited if !frame.opcode.is_control() && self.is_too_big() => {
+                return Err(ProtocolError::MessageTooBig);
+            }
+            Sizes::Limited => usize::MAX,
+        };
         let size = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len()).min(size_max);
         let payload = take_front(input, size);
         if self.role == Role::Server {

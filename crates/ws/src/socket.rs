@@ -130,6 +130,7 @@ impl Socket {
     /// # Errors
     /// As `recv`.
     pub async fn recv_streamed(&mut self) -> Result<Option<MessageReader<'_>>, Error> {
+        self.driver_mut().skip_message();
         let part = poll_fn(|cx| self.driver_mut().poll_recv(cx)).await?;
         Ok(part.map(|part| MessageReader::new(self.driver_mut(), part)))
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Connection, Phase, Rare};
+use super::{Connection, Phase, Rare, Streamed};
 use crate::close::CloseFrame;
 use crate::decoder::{Chunk, Sizes};
 use crate::deflate::{DeflatePool, Inflation, Rules, keep_window};
@@ -14,8 +14,9 @@ use crate::opcode::{MessageKind, Opcode};
 /// lent to it. So whoever wants us to hold one has to send as much as it takes.
 const COMPRESSED_HELD_MAX: usize = Inflation::INFLATER_SIZE;
 
-/// Of a compressed message that goes out in chunks, this much is inflated at a time; it may become a thousand times more.
-const COMPRESSED_CHUNK_MAX: usize = 4 << 10;
+/// Of a compressed message that goes out in chunks, this much is inflated at a time; it may become 1,032 times more, which
+/// is less than 4 MiB.
+const COMPRESSED_CHUNK_MAX: usize = 4_000;
 
 /// In what form messages go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,8 @@ impl Connection {
     /// [`Connection::receive`] for messages too big to hold: each part goes out as it comes, nothing is assembled, and the
     /// limits on frame and message size do not apply (of fragments, those without payload are counted). May be called
     /// when the beginning of a message was already taken in by `receive`: that is then the first chunk. The other way
-    /// round, `receive` skips the rest of a message whose beginning went out in chunks.
+    /// round, `receive` skips the rest of a message whose beginning went out in chunks, as [`Connection::skip_message`]
+    /// does.
     ///
     /// # Errors
     /// As `receive`. The error may come after chunks of the message were handed out.
@@ -78,7 +80,8 @@ impl Connection {
         self.receive_as(Form::Chunks, input, None)
     }
 
-    /// [`Connection::receive_chunk`] with the inflaters of `pool`. A chunk of a compressed message has up to 4 MiB.
+    /// [`Connection::receive_chunk`] with the inflaters of `pool`. A chunk of a compressed message has up to 4 MiB; the
+    /// first one besides what `receive` had taken in.
     ///
     /// # Errors
     /// As `receive_chunk`.
@@ -88,6 +91,13 @@ impl Connection {
         input: &mut &'b mut [u8],
     ) -> Result<Option<IncomingChunk<'b>>, ProtocolError> {
         self.receive_as(Form::Chunks, input, Some(pool))
+    }
+
+    /// Drops what is still to come of a message whose beginning went out in chunks: the next chunk is of another one.
+    pub fn skip_message(&mut self) {
+        if self.streamed == Streamed::Begun {
+            self.streamed = Streamed::Skipped;
+        }
     }
 
     /// Whether the front of `input` begins a message: nothing of it was decoded yet, so that the caller may still choose
@@ -100,7 +110,7 @@ impl Connection {
     /// The commonest case in a few steps; see [`Decoder::decode_whole`](crate::Decoder).
     #[inline]
     fn receive_whole<'b>(&mut self, input: &mut &'b mut [u8]) -> Result<Option<Incoming<'b>>, ProtocolError> {
-        if self.phase != Phase::Open || self.streamed {
+        if self.phase != Phase::Open || self.streamed != Streamed::No {
             return Ok(None);
         }
         match self.decoder.decode_whole(input) {
@@ -122,6 +132,9 @@ impl Connection {
         input: &mut &'b mut [u8],
         mut pool: Option<&mut DeflatePool>,
     ) -> Result<Option<IncomingChunk<'b>>, ProtocolError> {
+        if form == Form::Whole {
+            self.skip_message();
+        }
         while matches!(self.phase, Phase::Open | Phase::CloseSent) {
             let sizes = self.sizes(form);
             let step = self.decoder.decode_as(sizes, input).and_then(|chunk| match chunk {
@@ -150,7 +163,7 @@ impl Connection {
 
     fn sizes(&self, form: Form) -> Sizes {
         match (form, self.streamed, self.deflate) {
-            (Form::Whole, false, _) => Sizes::Limited,
+            (Form::Whole, Streamed::No, _) => Sizes::Limited,
             (_, _, None) => Sizes::Streamed { chunk_max: usize::MAX },
             (_, _, Some(_)) => Sizes::Streamed { chunk_max: COMPRESSED_CHUNK_MAX },
         }
@@ -162,9 +175,10 @@ impl Connection {
         }
         let (kind, last) = (message_kind(&chunk), chunk.last);
         let done = |payload| Step::Done(IncomingChunk::Chunk { kind, payload: Payload(payload), last });
+        let then = |now: Streamed| if last { Streamed::No } else { now };
         match form {
-            Form::Whole if self.streamed => {
-                self.streamed = !last;
+            _ if self.streamed == Streamed::Skipped => {
+                self.streamed = then(Streamed::Skipped);
                 Step::Continue
             }
             Form::Whole if chunk.first && last => done(Cow::Borrowed(chunk.payload)),
@@ -175,7 +189,7 @@ impl Connection {
                 })
                 .map_or(Step::Continue, |whole| done(Cow::Owned(whole))),
             Form::Chunks => {
-                self.streamed = !last;
+                self.streamed = then(Streamed::Begun);
                 match self.take_message() {
                     None => done(Cow::Borrowed(chunk.payload)),
                     Some(mut begun) => {
@@ -202,7 +216,7 @@ impl Connection {
     ) -> Result<Step<'b>, ProtocolError> {
         let direction = self.deflate.map(|params| params.received_by(self.role()));
         let (Phase::Open, Some(direction)) = (self.phase, direction) else { return Ok(Step::Continue) };
-        let streamed = form == Form::Chunks || self.streamed;
+        let streamed = form == Form::Chunks || self.streamed != Streamed::No;
         let kind = message_kind(&chunk);
         let rules = Rules { limits: self.decoder.limits(), kind, streamed };
         let (lent, held, window) = match &mut self.rare {
@@ -239,8 +253,12 @@ impl Connection {
                 }
             });
         }
-        let skipped = form == Form::Whole && self.streamed;
-        self.streamed = !chunk.last && (self.streamed || (streamed && !made.is_empty()));
+        let skipped = self.streamed == Streamed::Skipped;
+        self.streamed = match self.streamed {
+            _ if chunk.last => Streamed::No,
+            Streamed::No if streamed && !made.is_empty() => Streamed::Begun,
+            before => before,
+        };
         if skipped || (!chunk.last && made.is_empty()) {
             return Ok(Step::Continue);
         }

@@ -153,6 +153,38 @@ fn the_skipped_rest_has_no_limit() {
     assert_eq!(reader.events, [Event::Text("next".to_owned())]);
 }
 
+/// A message of which `receive` has skipped something has a hole: no chunk of it goes out any more.
+#[test]
+fn what_is_skipped_is_skipped_to_its_end() {
+    let mut reader = Reader::new(Limits::default());
+    reader.read(Way::Chunks, &masked(0x02, b"a"));
+    reader.read(Way::Whole, &masked(0x00, b"b"));
+    reader.read(Way::Chunks, &masked(0x80, b"c"));
+    assert_eq!((reader.message.as_slice(), reader.events.as_slice()), (&b"a"[..], &[][..]));
+    reader.message.clear();
+    reader.read(Way::Chunks, &masked(0x82, b"next"));
+    assert_eq!(reader.events, [Event::Binary(b"next".to_vec())]);
+}
+
+/// Nothing of the message went out, so it is assembled, and then the limits count.
+#[test]
+fn a_header_taken_in_chunks_lifts_no_limit() {
+    let limits = Limits { message_size_max: 1_000, ..Limits::default() };
+    let message = masked(0x82, &[7; 1_001]);
+    for pieces in [&[2][..], &[8, 9], &[8, 500]] {
+        let mut reader = Reader::new(limits.clone());
+        let mut from = pieces[0];
+        reader.read(Way::Chunks, &message[..from]);
+        for &to in &pieces[1..] {
+            reader.read(Way::Whole, &message[from..to]);
+            from = to;
+        }
+        reader.read(Way::Whole, &message[from..]);
+        let too_big = [ProtocolError::FrameTooBig, ProtocolError::MessageTooBig].map(Event::Failed);
+        assert!(matches!(&reader.events[..], [event] if too_big.contains(event)), "{pieces:?}");
+    }
+}
+
 #[test]
 fn only_fragments_without_payload_are_counted() {
     let limits = Limits { fragments_max: 10, ..Limits::default() };

@@ -109,6 +109,16 @@ fn a_huge_message_comes_in_chunks_that_are_bounded() {
     assert!(reader.chunk_max <= 4 << 20, "{}", reader.chunk_max);
 }
 
+/// Noise first, so that the ratio allows whatever follows.
+#[test]
+fn no_chunk_is_over_four_mebibytes() {
+    let payload = [noise(1 << 20), vec![0; 16 << 20]].concat();
+    let mut reader = Reader::new(DeflateParams::default(), Limits::default());
+    reader.read(&masked(0xC2, &deflated(&payload, DeflateFlush::SyncFlush)));
+    assert_eq!(reader.peer.events, [crate::wire::binary(&payload)]);
+    assert!(reader.chunk_max <= 4 << 20, "{}", reader.chunk_max);
+}
+
 #[test]
 fn a_bomb_in_chunks_is_stopped_by_its_ratio() {
     let bomb = masked(0xC2, &deflated(&vec![0; 256 << 20], DeflateFlush::SyncFlush));

@@ -137,6 +137,11 @@ impl Driver {
         }
     }
 
+    /// Drops the rest of a message of which the application has parts.
+    pub(crate) fn skip_message(&mut self) {
+        self.connection.skip_message();
+    }
+
     /// Decodes what was read, up to what the application waits for or the end of the conversation. Each ping has its pong
     /// in its place as long as there is room; then the core keeps the newest only.
     pub(super) fn decode<T: Form>(&mut self) -> Option<T> {

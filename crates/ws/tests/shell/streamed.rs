@@ -82,6 +82,25 @@ async fn a_reader_after_a_recv_that_was_dropped() {
     assert_eq!(message.chunk().await.expect("open"), None);
 }
 
+/// Also where the rest would be read in chunks: it is not a message of its own.
+#[tokio::test]
+async fn a_reader_after_a_reader_that_was_dropped() {
+    let (mut socket, mut raw) = server();
+    raw.write(0x01, b"a").await;
+    let mut message = socket.recv_streamed().await.expect("open").expect("a message");
+    assert_eq!(message.chunk().await.expect("open"), Some("a".into()));
+    drop(message);
+    raw.write(0x00, b"b").await;
+    assert!(poll_once(socket.recv_streamed()).is_pending());
+    raw.write(0x00, b"c").await;
+    assert!(poll_once(socket.recv()).is_pending());
+    raw.write(0x80, b"d").await;
+    raw.write(0x81, b"next").await;
+    let mut message = socket.recv_streamed().await.expect("open").expect("a message");
+    assert_eq!(message.chunk().await.expect("open"), Some("next".into()));
+    assert_eq!(message.chunk().await.expect("open"), None);
+}
+
 /// While a message waits to be written, the socket takes nothing of one of which it cannot know how it will be read.
 #[tokio::test]
 async fn nothing_is_taken_ahead_of_a_reader() {
