@@ -1,55 +1,39 @@
-//! Lines cut at every byte, reads of every size, futures dropped after every poll: nothing is lost, doubled or made up.
+//! Lines cut at every byte, reads of every size: nothing is lost, doubled or made up. Futures that are dropped are in
+//! `drops.rs`.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use trunkline_ws::{Error, Limits, Message, Role, Socket};
+use trunkline_ws::{DeflateParams, Error, Limits, Message, MessageKind, Role, Socket};
 
+use crate::line::{LINES, ROLES, conversation, other, socket};
 use crate::raw::{Raw, close, pair, poll_once};
 
-const ROLES: [Role; 2] = [Role::Server, Role::Client];
-
-/// What `raw` sends, and the messages in it, each with the place where it ends.
-fn conversation<S>(raw: &Raw<S>) -> (Vec<u8>, Vec<(usize, Message)>) {
-    let mut stream = Vec::new();
-    let mut ends = Vec::new();
-    for (first, payload, message) in [
-        (0x81, "€uro".as_bytes(), Some(Message::from("€uro"))),
-        (0x02, &[1; 130][..], None),
-        (0x89, b"between", None),
-        (0x80, &[2; 70], Some(Message::from([&[1; 130][..], &[2; 70]].concat()))),
-        (0x81, b"", Some(Message::from(""))),
-    ] {
-        stream.extend(raw.frame(first, payload));
-        ends.extend(message.map(|message| (stream.len(), message)));
-    }
-    (stream, ends)
-}
-
-/// T25: the messages that were whole before the cut, then 1006; after a close frame its code.
+/// T25: the messages that were whole before the cut, then 1006; after a close frame its code. The same for messages that
+/// are read piece by piece.
 #[tokio::test(start_paused = true)]
 async fn t25_cut_at_every_byte() {
-    for role in ROLES {
-        let (_, raw) = pair(role, 1, Limits::default());
-        let (mut stream, ends) = conversation(&raw);
+    for (role, line, in_chunks) in every_line() {
+        let (mut stream, ends) = conversation(role, line).await;
         let data = stream.len();
-        stream.extend(raw.frame(0x88, &close(1001, "bye")));
+        stream.extend(Raw::new((), other(role)).frame(0x88, &close(1001, "bye")));
         for cut in 0..=stream.len() {
-            let (mut socket, mut raw) = pair(role, 1 << 10, Limits::default());
-            raw.stream.write_all(&stream[..cut]).await.expect("there is room");
-            drop(raw);
+            let (near, mut far) = tokio::io::duplex(4 << 10);
+            let mut socket = socket(role, near, line);
+            far.write_all(&stream[..cut]).await.expect("there is room");
+            drop(far);
             let mut messages = Vec::new();
             let end = loop {
-                match socket.recv().await {
+                match take(&mut socket, in_chunks).await {
                     Ok(Some(message)) => messages.push(message),
                     end => break end,
                 }
             };
             let whole: Vec<_> =
                 ends.iter().filter(|(at, _)| *at <= cut).map(|(_, message)| message.clone()).collect();
-            assert_eq!(messages, whole, "{role:?} cut at {cut} of {data}");
+            assert_eq!(messages, whole, "{role:?}, {line:?}, cut at {cut} of {data}");
             let code = socket.close_frame().expect("it has ended").code.0;
             if cut == stream.len() {
                 assert!(matches!(end, Ok(None)) && code == 1001, "{end:?}");
@@ -58,6 +42,29 @@ async fn t25_cut_at_every_byte() {
             }
         }
     }
+}
+
+fn every_line() -> impl Iterator<Item = (Role, Option<DeflateParams>, bool)> {
+    let ways = [false, true];
+    ROLES.into_iter().flat_map(move |role| {
+        LINES.into_iter().flat_map(move |line| ways.map(|in_chunks| (role, line, in_chunks)))
+    })
+}
+
+/// The next message, whole or put together from its chunks.
+async fn take(socket: &mut Socket, in_chunks: bool) -> Result<Option<Message>, Error> {
+    if !in_chunks {
+        return socket.recv().await;
+    }
+    let Some(mut reader) = socket.recv_streamed().await? else { return Ok(None) };
+    let mut payload = Vec::new();
+    while let Some(chunk) = reader.chunk().await? {
+        payload.extend_from_slice(&chunk);
+    }
+    Ok(Some(match reader.kind() {
+        MessageKind::Text => Message::from(String::from_utf8(payload).expect("text is checked")),
+        MessageKind::Binary => Message::from(payload),
+    }))
 }
 
 /// A peer that closes and is gone has closed, also when our answer cannot be written and the task's budget ends at any step.
@@ -120,10 +127,9 @@ async fn t01_only_what_a_read_brought() {
     for role in ROLES {
         for size in 1..40 {
             let (near, far) = tokio::io::duplex(1 << 10);
-            let other = if role == Role::Server { Role::Client } else { Role::Server };
-            let mut raw = Raw::new(far, other);
+            let mut raw = Raw::new(far, other(role));
             let mut socket = Socket::new(role, Dirty(near), Vec::new(), Limits::default());
-            let (stream, ends) = conversation(&raw);
+            let (stream, ends) = conversation(role, None).await;
             let mut messages = Vec::new();
             for piece in stream.chunks(size) {
                 raw.stream.write_all(piece).await.expect("there is room");
@@ -135,42 +141,4 @@ async fn t01_only_what_a_read_brought() {
             assert_eq!(messages, expect, "{role:?}, reads of {size}");
         }
     }
-}
-
-/// T25: two sockets talk over a line that holds a byte, and every future is dropped after each poll.
-#[tokio::test]
-async fn t25_every_future_dropped_after_each_poll() {
-    let (near, far) = tokio::io::duplex(1);
-    let mut server = Socket::new(Role::Server, near, Vec::new(), Limits::default());
-    let mut client = Socket::new(Role::Client, far, Vec::new(), Limits::default());
-    let sent: Vec<Message> = (0..20).map(|n| Message::from(format!("{n}€").repeat(n))).collect();
-    let (mut to_send, mut to_echo) = (sent.iter(), None);
-    let (mut at_server, mut at_client) = (Vec::new(), Vec::new());
-    let mut flushed = true;
-    for _ in 0..1_000_000 {
-        // A `send` whose first poll finds room has taken the message, done or not; `flush` goes on with it.
-        if flushed && let Some(message) = to_send.next() {
-            let _ = poll_once(client.send(message.clone()));
-        }
-        flushed = poll_once(client.flush()).is_ready();
-        if let Poll::Ready(message) = poll_once(client.recv()) {
-            at_client.extend(message.expect("open"));
-        }
-        if to_echo.is_none()
-            && let Poll::Ready(message) = poll_once(server.recv())
-        {
-            to_echo = message.expect("open");
-            at_server.extend(to_echo.clone());
-        }
-        if poll_once(server.flush()).is_ready()
-            && let Some(message) = to_echo.take()
-        {
-            let _ = poll_once(server.send(message));
-        }
-        if at_client.len() == sent.len() {
-            break;
-        }
-    }
-    assert_eq!(at_server, sent);
-    assert_eq!(at_client, sent);
 }

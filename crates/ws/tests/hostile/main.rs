@@ -10,7 +10,10 @@ mod raw;
 #[expect(dead_code, reason = "the shell's own tests use more of it")]
 mod certificates;
 
+mod line;
+
 mod cuts;
+mod drops;
 mod floods;
 mod handshakes;
 mod idle;

@@ -9,6 +9,7 @@ mod compression;
 mod flow;
 #[cfg(feature = "json")]
 mod json;
+mod memory;
 mod streams;
 
 mod client;
