@@ -46,10 +46,9 @@ impl Header {
     /// The header for the wire, its length in the shortest form.
     #[inline]
     pub fn encode(&self) -> HeaderBytes {
-        let first = u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode as u8;
         let mask_bit = if self.mask.is_some() { 0x80 } else { 0 };
         let mut out = HeaderBytes { bytes: [0; HEADER_SIZE_MAX], len: 2 };
-        out.bytes[0] = first;
+        out.bytes[0] = self.first_byte();
         match self.payload_len {
             len @ 0..=125 => out.bytes[1] = mask_bit | len as u8,
             len @ 126..=0xFFFF => {
@@ -65,6 +64,10 @@ impl Header {
             out.push(&key);
         }
         out
+    }
+
+    fn first_byte(&self) -> u8 {
+        u8::from(self.fin) << 7 | u8::from(self.compressed) << 6 | self.opcode as u8
     }
 
     /// Reads a header from the front of what the peer of `receiver` sent: it and its size, or `None` where
@@ -150,13 +153,15 @@ impl AsRef<[u8]> for HeaderBytes {
 #[inline]
 pub(crate) fn append_frame(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
     let mask = header.mask;
-    let header = Header { payload_len: payload.len() as u64, ..header }.encode();
-    out.reserve(header.len() + payload.len());
-    match header.first_chunk::<2>() {
-        // Most headers, and so short that a call to copy them costs more than they do.
-        Some(short) if header.len() == 2 => out.extend_from_slice(short),
-        _ => out.extend_from_slice(&header),
+    let header = Header { payload_len: payload.len() as u64, ..header };
+    out.reserve(HEADER_SIZE_MAX + payload.len());
+    if payload.len() <= CONTROL_PAYLOAD_MAX && mask.is_none() {
+        // Most frames, of which putting a header together would take longer than all the rest.
+        out.extend_from_slice(&[header.first_byte(), payload.len() as u8]);
+        out.extend_from_slice(payload);
+        return;
     }
+    out.extend_from_slice(&header.encode());
     let from = out.len();
     out.extend_from_slice(payload);
     if let Some(key) = mask {

@@ -37,9 +37,16 @@ impl Input {
     }
 
     /// All but the last `rest` bytes were used. What is lent goes back, unless much of it is still to be used.
+    #[inline]
     pub(crate) fn keep(&mut self, rest: usize) {
         let is_fresh = self.from == 0;
         self.from = self.to - rest;
+        if rest == 0 || is_fresh {
+            self.settle(rest, is_fresh);
+        }
+    }
+
+    fn settle(&mut self, rest: usize, is_fresh: bool) {
         if rest == 0 {
             self.clear();
         } else if is_fresh && rest < REST_LENT_MIN && self.buffer.len() == READ_SIZE {

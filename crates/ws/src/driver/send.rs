@@ -40,13 +40,17 @@ impl Driver {
         message: &mut Option<Message>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        while message.is_some() {
+        while let Some(waiting) = message {
             ready!(self.poll_room(cx))?;
             if self.writing.is_some() {
                 return Poll::Ready(Err(Error::Usage(UsageError::MessageUnderWay)));
             }
-            let message = message.take().expect("the loop runs while there is one");
-            self.enqueue(message.kind(), message.into_bytes());
+            if self.is_copied(waiting.as_bytes()) {
+                self.send_copied(waiting.kind(), waiting.as_bytes());
+                *message = None;
+            } else if let Some(message) = message.take() {
+                self.enqueue(message.kind(), message.into_bytes());
+            }
         }
         if self.has_undecoded() && self.has_room() {
             return Poll::Ready(Ok(()));
@@ -224,11 +228,10 @@ impl Driver {
     }
 
     fn enqueue(&mut self, kind: MessageKind, payload: Bytes) {
-        let Self { connection, output, .. } = self;
-        if self.deflate.is_none() && payload.len() < SHARED_MIN {
-            let sent = connection.send_fragment(kind, &payload, true, mask_key, output.copied());
-            return sent.expect("open, and one message at a time");
+        if self.is_copied(&payload) {
+            return self.send_copied(kind, &payload);
         }
+        let connection = &mut self.connection;
         let deflated = self.deflate.and_then(|options| {
             with_pool(options, |pool| connection.deflate(pool, &payload).map(Bytes::copy_from_slice))
         });
@@ -236,6 +239,16 @@ impl Driver {
             Some(rest) => Fragmented { kind, rest, deflated: true, ends: true },
             None => Fragmented { kind, rest: payload, deflated: false, ends: true },
         });
+    }
+
+    /// Whether a message leaves in one frame that is copied behind the others.
+    fn is_copied(&self, payload: &[u8]) -> bool {
+        self.deflate.is_none() && payload.len() < SHARED_MIN
+    }
+
+    fn send_copied(&mut self, kind: MessageKind, payload: &[u8]) {
+        let sent = self.connection.send_fragment(kind, payload, true, mask_key, self.output.copied());
+        sent.expect("open, and one message at a time");
     }
 
     /// Sends the first of what may be many fragments; the rest waits.
