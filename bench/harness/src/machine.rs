@@ -64,13 +64,14 @@ impl Machine {
             "machine": { "processor": processor, "cores": cores, "kernel": kernel, "load_average": load_average },
             "commit": commit,
             "compiler": compiler,
+            "figures": "median, min, max",
             "versions": versions.collect::<serde_json::Map<String, Value>>(),
             "found": found,
         });
         let folder = bench_folder().join("results");
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{chore}-{commit}.json"));
-        std::fs::write(&path, format!("{all:#}\n"))
+        std::fs::write(&path, format!("{all}\n"))
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }

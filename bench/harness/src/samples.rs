@@ -28,10 +28,15 @@ impl Samples {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// For the files in `results`.
+    /// For the files in `results`: the median, the smallest, the largest.
     pub fn to_json(&self) -> Value {
-        json!({ "median": self.median(), "min": self.min(), "max": self.max(), "runs": self.0 })
+        json!([rounded(self.median()), rounded(self.min()), rounded(self.max())])
     }
+}
+
+/// Three decimals: what is behind them was not measured.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
 }
 
 impl FromIterator<f64> for Samples {
