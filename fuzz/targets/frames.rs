@@ -1,6 +1,8 @@
 //! The fuzzer of `crates/ws-proto/tests/fuzz/frames.rs`, which says what is fed and what is checked.
 #![no_main]
 
+#[path = "../../crates/ws-proto/tests/fuzz/reader.rs"]
+mod reader;
 #[path = "../../crates/ws-proto/tests/fuzz/frames.rs"]
 mod target;
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::{close, frames, lists, request, response, utf8};
+use crate::{close, deflate, frames, inflate, lists, request, response, utf8};
 
 /// Mutations of each input.
 const MUTATIONS: usize = 200;
@@ -70,6 +70,16 @@ fn replay(target: &str, check: fn(&[u8])) {
 #[test]
 fn frames() {
     replay("frames", frames::check);
+}
+
+#[test]
+fn inflate() {
+    replay("inflate", inflate::check);
+}
+
+#[test]
+fn deflate() {
+    replay("deflate", deflate::check);
 }
 
 #[test]

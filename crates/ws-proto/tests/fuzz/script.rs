@@ -1,0 +1,61 @@
+//! Bytes read as a script: what a fuzzer chooses, in order. It ends where the bytes do. Used by the targets `inflate` and
+//! `deflate`.
+
+use trunkline_ws_proto::DeflateParams;
+
+/// The longest message that a script makes, so that a run stays short.
+const MESSAGE_MAX: usize = 20 << 10;
+
+/// What is left of the script.
+pub(crate) struct Script<'d>(pub(crate) &'d [u8]);
+
+impl<'d> Script<'d> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// As many bytes as the next one says, or all that are left.
+    pub(crate) fn bytes(&mut self) -> Option<&'d [u8]> {
+        let size = usize::from(self.byte()?).min(self.0.len());
+        let (front, rest) = self.0.split_at(size);
+        self.0 = rest;
+        Some(front)
+    }
+
+    /// A message: some bytes many times, or after some that hardly get smaller.
+    pub(crate) fn message(&mut self) -> Option<Vec<u8>> {
+        let times = usize::from(self.byte()?);
+        let words = self.bytes()?;
+        let mut message = match times {
+            0..0xF0 => words.repeat(times * times.div_ceil(16)),
+            _ => [noise(words, (times - 0xEF) << 9), words.repeat(4)].concat(),
+        };
+        message.truncate(MESSAGE_MAX);
+        Some(message)
+    }
+}
+
+/// Text that cannot be made smaller than six of eight bits.
+fn noise(seed: &[u8], size: usize) -> Vec<u8> {
+    let seed = seed.iter().fold(0, |hash: u64, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    let mut state = seed | 1 << 63;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b' ' + (state >> 58) as u8
+    };
+    std::iter::repeat_with(next).take(size).collect()
+}
+
+/// Any parameters there are.
+pub(crate) fn params(takeover: u8, windows: u8) -> DeflateParams {
+    DeflateParams {
+        server_no_context_takeover: takeover & 1 == 0,
+        client_no_context_takeover: takeover & 2 == 0,
+        server_max_window_bits: 8 + (windows & 7),
+        client_max_window_bits: 8 + (windows >> 3 & 7),
+    }
+}
