@@ -211,7 +211,7 @@ async fn t25_senders_dropped_after_each_poll() {
             assert_eq!(messages.len() as u64 + dropped, 100);
             let mut left = all.iter();
             assert!(messages.iter().all(|message| left.any(|it| it == message)), "in order: {messages:?}");
-            assert_eq!(messages.last(), all.last(), "the newest always gets in");
+            assert!(messages.ends_with(&all[97..]), "the newest are in the queue: {messages:?}");
 
             let (messages, dropped, sent) = give_up_often(role, line, WhenFull::Close).await;
             assert!(matches!(sent, Err(Error::Closed(CloseFrame { code, .. })) if code.0 == 1008));
