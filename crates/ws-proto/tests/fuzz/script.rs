@@ -3,8 +3,11 @@
 
 use trunkline_ws_proto::DeflateParams;
 
-/// The longest message that a script makes, so that a run stays short.
-const MESSAGE_MAX: usize = 20 << 10;
+/// The most bytes that come from repeating others, so that a run stays short.
+const REPEATED_MAX: usize = 20 << 10;
+
+/// What is still over 48 KiB when it is compressed, so that it is inflated before it is whole.
+const NOISE_MAX: usize = 68 << 10;
 
 /// What is left of the script.
 pub(crate) struct Script<'d>(pub(crate) &'d [u8]);
@@ -28,12 +31,16 @@ impl<'d> Script<'d> {
     pub(crate) fn message(&mut self) -> Option<Vec<u8>> {
         let times = usize::from(self.byte()?);
         let words = self.bytes()?;
-        let mut message = match times {
-            0..0xF0 => words.repeat(times * times.div_ceil(16)),
-            _ => [noise(words, (times - 0xEF) << 9), words.repeat(4)].concat(),
-        };
-        message.truncate(MESSAGE_MAX);
-        Some(message)
+        let noisy = |size| [noise(words, size), words.repeat(4)].concat();
+        Some(match times {
+            0..0xF0 => {
+                let mut message = words.repeat(times * times.div_ceil(16));
+                message.truncate(REPEATED_MAX);
+                message
+            }
+            0xF0..0xFF => noisy((times - 0xEF) << 9),
+            _ => noisy(NOISE_MAX),
+        })
     }
 }
 
