@@ -11,7 +11,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::futures::OwnedNotified;
@@ -103,15 +102,16 @@ pub(crate) struct Driver {
     writing: Option<MessageKind>,
     /// The application has given that message up.
     abandoned: bool,
-    /// Our close frame, as soon as what was begun is in `output`.
+    /// Our close frame, from when it is asked for: it leaves as soon as what was begun is in `output`, and then says why
+    /// nothing can be sent, until the peer has answered.
     closing: Option<Box<CloseFrame>>,
     /// The peer has been told that nothing more comes.
     shut: bool,
     outlet: Option<Outlet>,
     shutdown: Option<Pin<Box<OwnedNotified>>>,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// When bytes last came, and whether a ping has asked for more since.
-    heard: Instant,
+    /// Since when the peer is silent: when bytes last came, or the ping that has asked for more since.
+    silent_since: Instant,
     pinged: bool,
     keepalive: Option<Pin<Box<Sleep>>>,
     limits: SharedLimits,
@@ -143,7 +143,7 @@ impl Driver {
             outlet: None,
             shutdown: shutdown.map(Box::pin),
             deadline: None,
-            heard: Instant::now(),
+            silent_since: Instant::now(),
             pinged: false,
             keepalive: None,
             limits,
@@ -174,11 +174,10 @@ impl Driver {
     }
 
     pub(crate) fn sender(&mut self) -> Sender {
-        let frame = self.close_frame();
-        let ended = !matches!(self.stage, Stage::Running) || self.closing.is_some();
+        let ended = self.close_frame().or_else(|| self.closing.as_deref().cloned());
         let outlet = self.outlet.get_or_insert_with(|| Outlet::new(&self.limits.all));
-        if ended {
-            outlet.end(&frame.unwrap_or(CloseFrame { code: CloseCode::NO_STATUS, reason: String::new() }));
+        if let Some(frame) = ended {
+            outlet.end(&frame);
         }
         outlet.sender()
     }
@@ -250,31 +249,33 @@ impl Driver {
             Ok(0) => self.end(Outcome::Lost(None)),
             Ok(_) => {
                 turn.made_progress();
-                (self.heard, self.pinged) = (Instant::now(), false);
+                (self.silent_since, self.pinged) = (Instant::now(), false);
             }
             Err(error) => self.end(Outcome::Lost(Some(error.kind()))),
         }
         Poll::Ready(())
     }
 
-    /// Pings a peer that is silent for long, and gives up one that stays silent. Ready when it has done either.
+    /// Pings a peer that is silent for long, and gives up one that stays silent. Ready when it has done either. The ping's
+    /// time runs from the ping: an owner that was elsewhere for long has heard nothing, which is not the peer's fault.
     fn poll_keepalive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let patience = if self.pinged { self.limits.all.pong_timeout } else { Duration::ZERO };
-            let silence = self.limits.all.ping_interval.checked_add(patience);
-            let Some(due) = silence.and_then(|silence| self.heard.checked_add(silence)) else {
-                return Poll::Pending;
-            };
+            let limits = &self.limits.all;
+            let patience = if self.pinged { limits.pong_timeout } else { limits.ping_interval };
+            let Some(due) = self.silent_since.checked_add(patience) else { return Poll::Pending };
             let timer = self.keepalive.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            // It is touched when bytes come only where it would be late, else when it fires.
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
             ready!(timer.as_mut().poll(cx));
-            // The timer is not touched when bytes come, only when it fires.
             if due > Instant::now() {
                 timer.as_mut().reset(due);
             } else if self.pinged {
                 self.end(Outcome::Lost(Some(io::ErrorKind::TimedOut)));
                 return Poll::Ready(());
             } else {
-                self.pinged = true;
+                (self.silent_since, self.pinged) = (Instant::now(), true);
                 // A peer that reads so slowly that there is no room is asked by what fills the room.
                 if self.has_room() && self.connection.may_send() {
                     self.connection.ping(b"", mask_key, self.output.copied()).expect("open, and short");
@@ -388,9 +389,10 @@ impl Driver {
                 Outcome::Clean(frame) => Error::Closed(frame.clone()),
                 other => other.to_result().expect_err("only `Clean` is no error"),
             },
-            Stage::Running => {
-                Error::Closed(CloseFrame { code: CloseCode::NO_STATUS, reason: "we are closing".to_owned() })
-            }
+            Stage::Running => Error::Closed(self.closing.as_deref().cloned().unwrap_or_else(|| CloseFrame {
+                code: CloseCode::NO_STATUS,
+                reason: "we are closing".to_owned(),
+            })),
         }
     }
 }

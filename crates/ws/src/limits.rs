@@ -49,7 +49,8 @@ pub struct Limits {
     /// Bytes that a compressed message may have whatever its ratio. Default 1 MiB.
     pub inflation_ratio_from: usize,
     /// Bytes that wait to be written. Default 64 KiB. At the cap: `send` waits, and pings are answered only
-    /// with the newest pong. What was begun may pass it by one fragment of 64 KiB.
+    /// with the newest pong. What was begun may pass it by one fragment of 64 KiB. 0 counts as 1: without any room nothing
+    /// could ever leave.
     pub unsent_max: usize,
     /// Messages in the queue of a socket's [`Sender`](crate::Sender)s. Default 1,024. At the cap:
     /// [`WhenFull`](crate::WhenFull) says what happens.
@@ -59,7 +60,7 @@ pub struct Limits {
     /// Silence after which the peer is pinged, while the owner of the socket waits in `recv`. Default 30 s;
     /// `Duration::MAX` never pings.
     pub ping_interval: Duration,
-    /// Silence after that ping. Default 10 s. Then the line counts as cut: [`Error::Lost`](crate::Error::Lost).
+    /// Silence after that ping, while the owner waits in one of the socket's methods. Default 10 s. Then the line counts as cut: [`Error::Lost`](crate::Error::Lost).
     pub pong_timeout: Duration,
     /// From our close frame, or the peer's, to the end of the TCP connection. Default 5 s. Then it is cut.
     pub close_timeout: Duration,
@@ -128,7 +129,10 @@ pub(crate) struct SharedLimits {
 }
 
 impl From<Arc<Limits>> for SharedLimits {
-    fn from(all: Arc<Limits>) -> Self {
+    fn from(mut all: Arc<Limits>) -> Self {
+        if all.unsent_max == 0 {
+            Arc::make_mut(&mut all).unsent_max = 1;
+        }
         Self { wire: Arc::new(all.wire()), all }
     }
 }

@@ -184,6 +184,7 @@ impl Driver {
                 self.dequeue(outgoing);
             } else if let Some(frame) = self.closing.take() {
                 self.close(&frame);
+                self.closing = Some(frame);
             } else {
                 return;
             }

@@ -18,6 +18,7 @@ mod floods;
 mod handshakes;
 mod idle;
 mod keys;
+mod misuse;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
