@@ -1,6 +1,7 @@
 //! Connecting to a server: a builder that becomes a [`Socket`] when it is awaited. Not the handshake's rules, which are
 //! the core's. Redirects are not followed, so that credentials go to nobody else.
 
+use std::fmt;
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -213,6 +214,20 @@ impl Connect {
     pub fn tls(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
         self.trust.set_config(Arc::unwrap_or_clone(config.into()));
         self
+    }
+}
+
+/// Without what may be a token: the query, and the values of headers.
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Connect")
+            .field("host", &Url::parse(&self.url).ok().map(|url| url.authority()))
+            .field("headers", &headers)
+            .field("subprotocols", &self.subprotocols)
+            .field("compression", &self.compression)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

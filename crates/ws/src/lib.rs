@@ -67,6 +67,48 @@
 //! TLS 1.2 and 1.3 by rustls on aws-lc-rs, whatever else is in the application's tree. It adds about 8 KB to the 1.5 KB
 //! of an idle connection, and up to 64 KiB to what [`Limits::unsent_max`] lets wait.
 //!
+//! # A listener of one's own
+//!
+//! [`Server::from_listener`] takes one that is already bound. An application that accepts connections itself, because it
+//! has other things to say on the same port, makes the handshake with the functions of [`handshake`], or with those of its
+//! HTTP library, and gives the line to [`Socket::new`]. The deadlines, the count and the shutdown are its own then.
+//!
+//! ```no_run
+//! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//! use trunkline_ws::handshake::{AcceptOptions, HandshakeLimits, HeadScan, Parsed, Request, accept};
+//! use trunkline_ws::{Error, Limits, Rejection, Role, Socket};
+//!
+//! async fn upgrade(mut stream: tokio::net::TcpStream) -> Result<Option<Socket>, Error> {
+//!     let (mut received, mut scan, limits) = (Vec::new(), HeadScan::default(), HandshakeLimits::default());
+//!     let parsed = loop {
+//!         match scan.find(&received, &limits) {
+//!             Ok(Some(_)) => break Request::parse(&received, &limits),
+//!             Ok(None) if stream.read_buf(&mut received).await? == 0 => return Ok(None),
+//!             Ok(None) => {}
+//!             Err(rejection) => break Err(rejection),
+//!         }
+//!     };
+//!     let judged = parsed.and_then(|parsed| match parsed {
+//!         // Here is the place to look at the path, and at `request.is_upgrade()`.
+//!         Parsed::Complete { request, head_size } => {
+//!             Ok((accept(&request, &AcceptOptions::default())?.response(), head_size))
+//!         }
+//!         Parsed::Partial => Err(Rejection::Malformed("a head without an end")),
+//!     });
+//!     match judged {
+//!         Ok((response, head_size)) => {
+//!             stream.write_all(&response).await?;
+//!             let frames = received.split_off(head_size);
+//!             Ok(Some(Socket::new(Role::Server, stream, frames, Limits::default())))
+//!         }
+//!         Err(rejection) => {
+//!             stream.write_all(&rejection.response()).await?;
+//!             Ok(None)
+//!         }
+//!     }
+//! }
+//! ```
+//!
 //! # Features
 //!
 //! | feature | default | what it brings | what it costs |
@@ -120,6 +162,7 @@ mod keys;
 mod sync;
 
 pub use backoff::Backoff;
+pub use bytes::Bytes;
 pub use client::{Connect, connect};
 pub use compression::Compression;
 #[cfg(feature = "tls")]
@@ -136,7 +179,7 @@ pub use socket::Socket;
 pub use streamed::{MessageReader, MessageWriter};
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;
-pub use trunkline_ws_proto::handshake::{OriginPolicy, Request};
+pub use trunkline_ws_proto::handshake::{self, OriginPolicy, Request};
 pub use trunkline_ws_proto::{
     CloseCode, CloseFrame, DeflateOptions, DeflateParams, HandshakeError, MessageKind, PreparedMessage,
     ProtocolError, Rejection, Role, UsageError,

@@ -39,7 +39,8 @@ impl Message {
         }
     }
 
-    pub(crate) fn into_bytes(self) -> Bytes {
+    /// The payload of either kind, for sharing; not copied.
+    pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => Bytes::from(text),
             Self::Binary(bytes) => bytes,
@@ -79,6 +80,12 @@ impl From<&str> for Message {
     }
 }
 
+impl From<&String> for Message {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
 impl From<Bytes> for Message {
     fn from(bytes: Bytes) -> Self {
         Self::Binary(bytes)
@@ -94,5 +101,12 @@ impl From<Vec<u8>> for Message {
 impl From<&[u8]> for Message {
     fn from(bytes: &[u8]) -> Self {
         Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+/// A literal such as `b"\x00\x01"`.
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::from(&bytes[..])
     }
 }

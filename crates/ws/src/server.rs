@@ -1,6 +1,7 @@
 //! A listener that turns TCP connections into [`Socket`]s, one task each. Not an HTTP server: whatever is no WebSocket
 //! handshake is refused. For applications that want a WebSocket port in a few lines.
 
+use std::fmt;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +57,12 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] when the address cannot be had.
     pub async fn bind(addr: impl ToSocketAddrs) -> Result<Self, Error> {
-        let listener = TcpListener::bind(addr).await?;
+        Ok(Self::from_listener(TcpListener::bind(addr).await?))
+    }
+
+    /// Listens on a socket that is already bound: one that a service manager has handed over, or that was made with
+    /// options of its own.
+    pub fn from_listener(listener: TcpListener) -> Self {
         let config = Config {
             limits: SharedLimits::from(Arc::new(Limits::default())),
             options: AcceptOptions::default(),
@@ -66,7 +72,7 @@ impl Server {
             #[cfg(feature = "tls")]
             tls: None,
         };
-        Ok(Self { listener, config })
+        Self { listener, config }
     }
 
     /// Serves this path and answers 404 elsewhere; call again for more paths. Default: all paths.
@@ -206,6 +212,17 @@ impl Server {
             tracing::warn!("connections were cut: they did not end in time");
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("paths", &self.config.paths)
+            .field("options", &self.config.options)
+            .field("limits", &self.config.limits.all)
+            .finish_non_exhaustive()
     }
 }
 

@@ -53,7 +53,24 @@ pub(crate) struct Origin {
 }
 
 impl Socket {
-    /// A socket whose handshake was made elsewhere: `stream` carries frames, and `received` is what was already read of them.
+    /// A socket whose handshake was made elsewhere, with the functions of [`handshake`](crate::handshake) or by an HTTP
+    /// library: `stream` carries frames, and `received` is what was already read of them. Of the handshake it knows nothing,
+    /// so [`request`](Self::request), [`subprotocol`](Self::subprotocol) and [`peer_addr`](Self::peer_addr) are `None`.
+    ///
+    /// Two of them are a line without a network, for tests of handlers:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), trunkline_ws::Error> {
+    /// use trunkline_ws::{Limits, Role, Socket};
+    ///
+    /// let (near, far) = tokio::io::duplex(4096);
+    /// let mut server = Socket::new(Role::Server, near, Vec::new(), Limits::default());
+    /// let mut client = Socket::new(Role::Client, far, Vec::new(), Limits::default());
+    /// client.send("Hello").await?;
+    /// assert_eq!(server.recv().await?, Some("Hello".into()));
+    /// # Ok(()) }
+    /// ```
     pub fn new(
         role: Role,
         stream: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
@@ -64,8 +81,8 @@ impl Socket {
     }
 
     /// The same socket on a line whose handshake has agreed on compression, before anything is received or sent: `params`
-    /// is what was agreed on ([`Accepted::deflate`](trunkline_ws_proto::handshake::Accepted::deflate) or
-    /// [`Established::deflate`](trunkline_ws_proto::handshake::Established::deflate)), `options` says how we compress.
+    /// is what was agreed on ([`Accepted::deflate`](crate::handshake::Accepted::deflate) or
+    /// [`Established::deflate`](crate::handshake::Established::deflate)), `options` says how we compress.
     #[must_use]
     pub fn compressed(mut self, params: DeflateParams, options: DeflateOptions) -> Self {
         let agreed = Agreed { params, options };

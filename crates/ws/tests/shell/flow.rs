@@ -294,6 +294,9 @@ fn messages_from_what_is_at_hand() {
     assert_eq!(Message::from(String::from("a")), Message::from("a"));
     assert_eq!(Message::from(vec![1]).as_text(), None);
     assert_eq!(Message::from(&[1u8][..]).as_bytes(), [1]);
+    assert_eq!(Message::from(b"\x01"), Message::from(vec![1]));
+    assert_eq!(Message::from(&String::from("a")), Message::from("a"));
+    assert_eq!(Message::from("a").into_bytes(), "a");
     assert_eq!(Message::from("a").to_string(), "a");
     assert_eq!(Message::from(vec![1, 2]).to_string(), "(2 bytes)");
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use trunkline_ws::{
@@ -74,6 +74,25 @@ async fn echo_over_loopback() {
     let frame = socket.close_frame().expect("closed");
     assert_eq!((frame.code.0, &*frame.reason), (1000, "done"));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_from_elsewhere() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    let server = start(|_| Server::from_listener(listener), echo).await;
+    assert_eq!(server.addr, addr);
+    connect(server.url("/")).await.expect("accepted").close(1000, "").await.expect("it answers");
+    server.stop().await;
+}
+
+/// What is printed of a connection to be made may be in a log.
+#[test]
+fn tokens_are_not_printed() {
+    let connect = connect("wss://example.com/live?token=secret").bearer("secret").header("Cookie", "secret");
+    let printed = format!("{connect:?}");
+    assert!(printed.contains("example.com") && printed.contains("Cookie"), "{printed}");
+    assert!(!printed.contains("secret"), "{printed}");
 }
 
 #[tokio::test]
