@@ -182,7 +182,7 @@ pub enum Rejection {
     /// The shell refuses, for a reason of its own such as 401, 404 or 503.
     #[error("{reason}")]
     Other {
-        /// The HTTP status, 400–599.
+        /// The HTTP status, 400–599; another one, which might look like an acceptance, is sent as 500.
         status: u16,
         /// The sentence in the answer's body.
         reason: String,

@@ -26,6 +26,7 @@ pub struct Sender {
 /// What a [`Sender`] does when the queue is full, which means that the peer, or the socket's owner, is slower than what is
 /// sent to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WhenFull {
     /// [`Sender::send`] waits until there is room, [`Sender::try_send`] fails. Nothing is lost; the sender is slowed down.
     #[default]

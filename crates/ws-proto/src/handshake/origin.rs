@@ -4,6 +4,7 @@
 
 /// Which origins may connect. A request without an `Origin` header does not come from a page and is let through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OriginPolicy {
     /// Pages whose host and port are those of the request's `Host` header.
     #[default]

@@ -10,7 +10,8 @@ impl Rejection {
             Self::MethodNotGet => 405,
             Self::UpgradeMissing | Self::WebSocketVersion => 426,
             Self::HeadTooLarge(_) | Self::HeadersTooMany(_) => 431,
-            Self::Other { status, .. } => *status,
+            Self::Other { status: status @ 400..=599, .. } => *status,
+            Self::Other { .. } => 500,
             _ => 400,
         }
     }
