@@ -12,9 +12,11 @@ const GATHER_MAX: usize = 64;
 const PIECE_SIZE: usize = 64 << 10;
 /// Up to this size a shared frame that is not the first is copied.
 const SHARED_SIZE_MIN: usize = 256;
-/// Outboxes kept for reuse by a worker, and the largest buffer that one of them keeps.
+/// Outboxes kept for reuse by a worker, the largest buffer that one of them keeps, and what all of them keep. What is not
+/// kept goes back to the kernel, which faults it in again for the next turn: that costs more than the turn.
 const SPARE_MAX: usize = 256;
-const SPARE_PIECE_MAX: usize = 16 << 10;
+const SPARE_PIECE_MAX: usize = 2 * PIECE_SIZE;
+const SPARE_BYTES_MAX: usize = 2 << 20;
 
 /// Frames on their way to one connection.
 #[derive(Debug, Default)]
@@ -167,17 +169,28 @@ impl Outbox {
 /// keeps none.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "the boxes themselves are handed out and taken back")]
-pub(crate) struct Outboxes(Vec<Box<Outbox>>);
+pub(crate) struct Outboxes {
+    spare: Vec<Box<Outbox>>,
+    /// What their buffers hold.
+    bytes: usize,
+}
 
 impl Outboxes {
     pub(crate) fn take(&mut self) -> Box<Outbox> {
-        self.0.pop().unwrap_or_default()
+        let outbox = self.spare.pop().unwrap_or_default();
+        self.bytes -= outbox.spare.capacity();
+        outbox
     }
 
-    pub(crate) fn give_back(&mut self, outbox: Box<Outbox>) {
-        if self.0.len() < SPARE_MAX && outbox.bytes == 0 && outbox.pieces.capacity() <= GATHER_MAX {
-            self.0.push(outbox);
+    pub(crate) fn give_back(&mut self, mut outbox: Box<Outbox>) {
+        if self.spare.len() >= SPARE_MAX || outbox.bytes > 0 || outbox.pieces.capacity() > GATHER_MAX {
+            return;
         }
+        if self.bytes + outbox.spare.capacity() > SPARE_BYTES_MAX {
+            outbox.spare = Vec::new();
+        }
+        self.bytes += outbox.spare.capacity();
+        self.spare.push(outbox);
     }
 }
 

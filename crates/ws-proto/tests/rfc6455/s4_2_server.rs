@@ -319,7 +319,11 @@ fn refusals_are_whole_responses() {
         ),
         (Rejection::HeadTooLarge(1), "431 Request Header Fields Too Large", ""),
         (Rejection::Other { status: 404, reason: "no such path".into() }, "404 Not Found", ""),
-        (Rejection::Other { status: 101, reason: "not by a refusal".into() }, "500 Internal Server Error", ""),
+        (
+            Rejection::Other { status: 101, reason: "not by a refusal".into() },
+            "500 Internal Server Error",
+            "",
+        ),
         (Rejection::Other { status: 65_535, reason: "no status".into() }, "500 Internal Server Error", ""),
     ] {
         let response = String::from_utf8(rejection.response()).expect("text");
