@@ -337,3 +337,34 @@ fn take_front<'b>(input: &mut &'b mut [u8], size: usize) -> &'b mut [u8] {
     *input = rest;
     front
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no test can send: so much that the counters come to their ends. They stop there, whatever the limits are.
+    #[test]
+    fn t15_counters_at_their_end() {
+        for sizes in [Sizes::Limited, Sizes::Streamed { chunk_max: usize::MAX }] {
+            let limits =
+                Limits { message_size_max: usize::MAX, fragments_max: u32::MAX, ..Limits::default() };
+            let begun = || {
+                let mut decoder = Decoder::new(Role::Client, limits.clone());
+                assert!(decoder.decode_as(sizes, &mut &mut [0x02, 0x00][..]).is_ok());
+                decoder
+            };
+            for (message_size, fails) in [(u64::MAX - 5, false), (u64::MAX - 4, true)] {
+                let mut decoder = begun();
+                decoder.message_size = message_size;
+                let error = decoder.decode_as(sizes, &mut &mut [0x00, 0x05][..]).err();
+                assert_eq!(error, fails.then_some(ProtocolError::MessageTooBig));
+            }
+            for (fragments, fails) in [(u32::MAX - 1, false), (u32::MAX, true)] {
+                let mut decoder = begun();
+                decoder.fragments = fragments;
+                let error = decoder.decode_as(sizes, &mut &mut [0x00, 0x00][..]).err();
+                assert_eq!(error, fails.then_some(ProtocolError::FragmentsTooMany));
+            }
+        }
+    }
+}

@@ -113,21 +113,22 @@ mod tests {
 
     /// The work is counted, not timed: however small the pieces, each byte of text is looked at once.
     #[test]
-    fn the_work_is_linear_in_the_text() {
-        use crate::{Decoder, Limits, Role};
+    fn t23_the_work_is_linear_in_the_text() {
+        use crate::{Connection, Limits, Role};
 
         let text = "日本語のテキスト".repeat((16 << 20) / 24);
         let mut frame = crate::Header::whole(crate::Opcode::Text, text.len()).encode().to_vec();
         frame.extend_from_slice(text.as_bytes());
-        let mut decoder = Decoder::new(Role::Client, Limits::default());
+        let mut connection = Connection::new(Role::Client, Limits::default());
         steps::take();
-        let mut chunks = 0;
-        for mut piece in frame.chunks_mut(64) {
-            while decoder.decode(&mut piece).expect("valid").is_some() {
-                chunks += 1;
+        let (mut looked_at, mut messages) = (0, 0);
+        for (at, mut piece) in frame.chunks_mut(64).enumerate() {
+            while connection.receive(&mut piece).expect("valid").is_some() {
+                messages += 1;
             }
+            looked_at += steps::take();
+            assert!(looked_at <= 64 * (at + 1), "{looked_at} bytes looked at after {} pieces", at + 1);
         }
-        assert_eq!(steps::take(), text.len());
-        assert_eq!(chunks, frame.len().div_ceil(64));
+        assert_eq!((looked_at, messages), (text.len(), 1));
     }
 }

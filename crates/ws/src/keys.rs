@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_comes_twice_and_no_bit_stands_still() {
+    fn t29_no_key_comes_twice_and_no_bit_stands_still() {
         let drawn: Vec<u32> = (0..1_000).map(|_| u32::from_ne_bytes(mask_key())).collect();
         let distinct: HashSet<_> = drawn.iter().collect();
         // Two of a thousand keys are equal once in 8,000 runs; three pairs never.

@@ -2,7 +2,8 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use trunkline_ws_proto::{
-    Connection, Decoder, Header, Incoming, Limits, MessageKind, Opcode, ProtocolError, Role, unmasked,
+    Connection, Decoder, DeflateParams, DeflatePool, Header, Incoming, IncomingChunk, Limits, MessageKind,
+    Opcode, ProtocolError, Role, unmasked,
 };
 
 use crate::wire::{Event, KEY, Peer, frame, reason};
@@ -88,7 +89,37 @@ fn t05_ten_million_empty_continuations() {
     }
 }
 
-/// The cap counts fragments exactly, with pings between them or not.
+/// Of a message that is taken in chunks, compressed or not, the fragments that bring nothing are counted, and only those.
+#[test]
+fn t05_empty_continuations_of_a_streamed_message() {
+    for (role, first) in ROLES.into_iter().flat_map(|role| [(role, 0x02), (role, 0x42)]) {
+        let cap = Limits::default().fragments_max as usize;
+        let mut connection =
+            Connection::new(role, Limits::default()).with_deflate(Some(DeflateParams::default()));
+        let mut pool = DeflatePool::default();
+        // An empty stored block, so that the message may as well be compressed.
+        let block = frame(0x00, key(role), &[0x00, 0x00, 0x00, 0xff, 0xff]);
+        let mut begin = [frame(first, key(role), b""), block.repeat(200_000)].concat();
+        let mut input = &mut begin[..];
+        while connection.receive_chunk_with(&mut pool, &mut input).expect("each brings something").is_some() {
+        }
+        let empty = frame(0x00, key(role), b"").repeat(1_000);
+        let mut buffer = empty.clone();
+        let mut begun = 1;
+        let info = measure(|| {
+            for _ in 0..cap / 1_000 + 10 {
+                buffer.copy_from_slice(&empty);
+                let received = connection.receive_chunk_with(&mut pool, &mut &mut buffer[..]);
+                begun += 1_000;
+                assert_eq!(received.is_err(), begun > cap && begun <= cap + 1_000, "after {begun} fragments");
+            }
+        });
+        assert!(info.bytes_max < 500, "{info:?}");
+        assert_eq!(connection.failure(), Some(ProtocolError::FragmentsTooMany));
+    }
+}
+
+/// The cap counts fragments exactly, with pings between them or not, and a message of one frame has one.
 #[test]
 fn t05_the_cap_is_exact() {
     for role in ROLES {
@@ -105,6 +136,9 @@ fn t05_the_cap_is_exact() {
             }
             assert_eq!(peer.connection.failure(), Some(ProtocolError::FragmentsTooMany));
         }
+        let mut none = Peer::new(role, Limits { fragments_max: 0, ..Limits::default() });
+        none.read_only(&frame(0x82, key(role), b"whole"));
+        assert_eq!(none.events, [Event::Failed(ProtocolError::FragmentsTooMany)]);
     }
 }
 
@@ -123,6 +157,32 @@ fn t08_a_claimed_length_reserves_nothing() {
                 }
             });
             assert!(trickled.is_open() && spilled.bytes_max < 500, "{spilled:?}");
+        }
+    }
+}
+
+/// The same where messages are taken in chunks or are compressed: what is lent to the first of those is all that it costs.
+#[test]
+fn t08_a_claimed_length_in_chunks_or_compressed() {
+    for role in ROLES {
+        for first in [0x82, 0x02, 0xC2, 0x42] {
+            for in_chunks in [false, true] {
+                let mut connection =
+                    Connection::new(role, unlimited()).with_deflate(Some(DeflateParams::default()));
+                let block = [0x00, 0x00, 0x00, 0xff, 0xff];
+                let mut bytes = [claim(role, first, u64::MAX >> 1), block.repeat(2)].concat();
+                let info = measure(|| {
+                    let (mut pool, mut input) = (DeflatePool::default(), &mut bytes[..]);
+                    if in_chunks {
+                        while let Ok(Some(_)) = connection.receive_chunk_with(&mut pool, &mut input) {}
+                    } else {
+                        while let Ok(Some(_)) = connection.receive_with(&mut pool, &mut input) {}
+                    }
+                });
+                // An inflater, and what one step of it writes to.
+                let lent = if in_chunks && first & 0x40 != 0 { 80 << 10 } else { 0 };
+                assert!(connection.is_open() && info.bytes_max < 500 + lent, "{first:#x}: {info:?}");
+            }
         }
     }
 }
@@ -166,7 +226,27 @@ fn t10_fragments_crossing_the_limit_at_every_boundary() {
                     assert!(peer.connection.buffered() <= 2 * MAX, "never more than the limit, doubled");
                 }
                 assert_eq!(peer.events, [Event::Failed(ProtocolError::MessageTooBig)]);
+                let mut at_once = Peer::new(role, Limits { message_size_max: MAX, ..Limits::default() });
+                let frames = sizes.map(|(opcode, size)| frame(opcode, key(role), &vec![1; size]));
+                at_once.read_only(&frames.concat());
+                assert_eq!(at_once.events, peer.events);
             }
+        }
+    }
+}
+
+/// A message that comes whole in one frame takes a shorter way through the decoder, which has the same limits.
+#[test]
+fn t10_a_whole_message_over_the_limit() {
+    for (role, size) in ROLES.into_iter().flat_map(|role| [12, 13, 200, 65_535].map(|size| (role, size))) {
+        for (message_size_max, frame_size_max, error) in
+            [(12, 16 << 20, ProtocolError::MessageTooBig), (16 << 20, 12, ProtocolError::FrameTooBig)]
+        {
+            let limits = Limits { message_size_max, frame_size_max, ..Limits::default() };
+            let mut peer = Peer::new(role, limits);
+            peer.read_only(&frame(0x82, key(role), &vec![1; size]));
+            let expect = if size <= 12 { Event::Binary(vec![1; size]) } else { Event::Failed(error) };
+            assert!(peer.events == [expect], "{size}: {:?}", peer.connection.failure());
         }
     }
 }
@@ -196,6 +276,28 @@ fn t12_lengths_of_2_to_the_53_and_2_to_the_63() {
     }
 }
 
+/// Taken in chunks, a message may be of any size; but 2^63 is none.
+#[test]
+fn t12_lengths_in_chunks() {
+    for role in ROLES {
+        for (len, error) in [
+            (1 << 53, None),
+            ((1 << 63) - 1, None),
+            (1 << 63, Some(ProtocolError::LengthHighBit)),
+            (u64::MAX, Some(ProtocolError::LengthHighBit)),
+        ] {
+            for first in [0x81, 0x82, 0x01, 0x02] {
+                let mut connection = Connection::new(role, Limits::default());
+                let mut bytes = [claim(role, first, len), b"x".to_vec()].concat();
+                let mut input = &mut bytes[..];
+                let received = connection.receive_chunk(&mut input);
+                let brought = matches!(&received, Ok(Some(IncomingChunk::Chunk { payload, last: false, .. })) if **payload == *b"x");
+                assert_eq!((received.err(), brought), (error, error.is_none()), "{len:#x}");
+            }
+        }
+    }
+}
+
 /// No limit, and limits at the end of their range: sums neither wrap nor panic.
 #[test]
 fn t15_no_limit_still_checks_the_sum() {
@@ -217,7 +319,8 @@ fn t15_no_limit_still_checks_the_sum() {
     }
 }
 
-/// The allocations are those of one growing buffer; that each byte is looked at once, `utf8.rs` counts.
+/// The allocations are those of one growing buffer; that each byte is looked at once, `utf8.rs` counts. Judged while it
+/// comes, because work that is not linear would take hours to come to the end.
 #[test]
 fn t23_sixteen_mebibytes_of_text_in_64_byte_chops() {
     for role in ROLES {
@@ -225,17 +328,21 @@ fn t23_sixteen_mebibytes_of_text_in_64_byte_chops() {
         let mut stream = frame(0x81, key(role), text.as_bytes());
         let mut connection = Connection::new(role, Limits::default());
         let mut received = None;
-        let info = measure(|| {
-            for mut piece in stream.chunks_mut(64) {
-                while let Some(incoming) = connection.receive(&mut piece).expect("valid") {
-                    let Incoming::Message { payload, .. } = incoming else { panic!("one message") };
-                    received = Some(payload.into_vec());
+        let (mut count, mut bytes) = (0, 0);
+        for block in stream.chunks_mut(64 << 10) {
+            let info = measure(|| {
+                for mut piece in block.chunks_mut(64) {
+                    while let Some(incoming) = connection.receive(&mut piece).expect("valid") {
+                        let Incoming::Message { payload, .. } = incoming else { panic!("one message") };
+                        received = Some(payload.into_vec());
+                    }
                 }
-            }
-        });
+            });
+            (count, bytes) = (count + info.count_total, bytes + info.bytes_total);
+            assert!(count < 40, "{count} allocations");
+            assert!(bytes < 4 * (16 << 20), "{bytes} bytes allocated");
+        }
         assert!(received.as_deref() == Some(text.as_bytes()));
-        assert!(info.count_total < 40, "{info:?}");
-        assert!(info.bytes_total < 4 * (16 << 20), "{info:?}");
     }
 }
 
@@ -289,21 +396,28 @@ fn t25_cut_at_every_byte() {
     }
 }
 
-/// Each role, each opcode, each form of the length: the right mask bit passes, the wrong one fails with the second byte.
+/// Each role, each opcode, each form of the length: the right mask bit passes, the wrong one fails with the second byte,
+/// also when all of the frame comes at once, which takes a shorter way through the decoder.
 #[test]
 fn t28_the_mask_matrix() {
     for role in ROLES {
-        for first in [0x81, 0x82, 0x01, 0x02, 0x89, 0x8A, 0x88] {
+        for first in [0x81, 0x82, 0x01, 0x02, 0xC1, 0xC2, 0x41, 0x42, 0x89, 0x8A, 0x88] {
+            let fresh = || {
+                let deflate = (first & 0x40 != 0).then(DeflateParams::default);
+                let mut peer = Peer::new(role, Limits::default());
+                peer.connection = Connection::new(role, Limits::default()).with_deflate(deflate);
+                peer
+            };
             for form in [0, 1, 125, 126, 127] {
                 let control = first & 0x08 != 0;
                 if control && form > 125 {
                     continue;
                 }
                 let right = if role == Role::Server { 0x80 } else { 0 };
-                let mut peer = Peer::new(role, Limits::default());
+                let mut peer = fresh();
                 peer.read_only(&[first, right | form]);
                 assert_eq!(peer.connection.failure(), None);
-                let mut peer = Peer::new(role, Limits::default());
+                let mut peer = fresh();
                 peer.read_only(&[first]);
                 assert_eq!(peer.connection.failure(), None);
                 peer.read_only(&[(right ^ 0x80) | form]);
@@ -313,6 +427,9 @@ fn t28_the_mask_matrix() {
                     ProtocolError::MaskUnexpected
                 };
                 assert_eq!(peer.connection.failure(), Some(error), "{role:?} {first:#x} {form}");
+                let mut at_once = fresh();
+                at_once.read_only(&[&[first, (right ^ 0x80) | form][..], &[0; 200]].concat());
+                assert_eq!(at_once.connection.failure(), Some(error), "{role:?} {first:#x} {form}, at once");
             }
         }
         // A key of zeros changes nothing, but it is a key.

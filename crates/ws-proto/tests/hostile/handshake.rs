@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use trunkline_ws_proto::handshake::{
     AcceptOptions, ClientHandshake, HandshakeLimits, HeadScan, OriginPolicy, Parsed, Request, Url, accept,
 };
-use trunkline_ws_proto::{HandshakeError, Rejection};
+use trunkline_ws_proto::{DeflateParams, HandshakeError, Rejection};
 
 use crate::{lists, request};
 
@@ -60,11 +60,13 @@ fn client() -> ClientHandshake {
     ClientHandshake::new(&Url::parse("ws://example.com/").expect("a URL"), *b"the sample nonce")
 }
 
-/// Each byte at each place of offers of all kinds, through the fuzzer's slow reading.
+/// Each byte at each place of offers of all kinds, through the fuzzer's slow reading: where compression is wanted and where
+/// it is not, as an offer and as an answer.
 #[test]
 fn t02_the_extension_header() {
     for offer in [
         "permessage-deflate; client_max_window_bits",
+        "permessage-deflate; server_no_context_takeover;client_max_window_bits=9",
         "permessage-deflate; server_max_window_bits=\"10\", x; y=\"a, b\"; z",
         ",, ;= \"",
     ] {
@@ -83,7 +85,30 @@ fn t02_the_extension_header() {
     }
 }
 
-/// 64 KiB of list are read where they lie: no element is kept beyond the few that are compared.
+/// All sentences of four words behind one offer: of the words that mean something, and of one that does not.
+#[test]
+fn t02_sentences_of_the_extension_header() {
+    const WORDS: [&str; 10] = [
+        ";",
+        ",",
+        "=",
+        "\"",
+        "permessage-deflate",
+        "server_no_context_takeover",
+        "; client_max_window_bits",
+        "; server_max_window_bits=",
+        "12",
+        " x",
+    ];
+    for number in 0..WORDS.len().pow(4) {
+        let words = (0..4).map(|at| WORDS[number / WORDS.len().pow(at) % WORDS.len()]);
+        let value: String = ["permessage-deflate"].into_iter().chain(words).collect();
+        lists::check(&[&[3], value.as_bytes()].concat());
+    }
+}
+
+/// 64 KiB of list are read where they lie: no element is kept beyond the few that are compared. The list of extensions is
+/// kept where compression is wanted, until it is answered.
 #[test]
 fn t03_lists_of_64_kib_cost_nothing() {
     for name in ["Connection", "Upgrade", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"] {
@@ -97,6 +122,15 @@ fn t03_lists_of_64_kib_cost_nothing() {
             assert!(info.bytes_max < 4_096, "{name} of {filler:?}: {info:?}");
             assert!(info.count_total < 40, "{name} of {filler:?}: {info:?}");
         }
+    }
+    for filler in [" ", ",", ", ", "a,", "\t,", "a", "; a", ";a=b", ";a=\"b\"", "a;a,"] {
+        let value = ["a", &filler.repeat((64 << 10) / filler.len())].concat();
+        let headers = USUAL.into_iter().chain([("Sec-WebSocket-Extensions", &*value)]);
+        let request = Request::new("GET", "/", 1, headers.map(|(name, value)| (name, value.as_bytes())));
+        let options = AcceptOptions { deflate: Some(DeflateParams::default()), ..AcceptOptions::default() };
+        let info = measure(|| drop(std::hint::black_box(accept(&request, &options))));
+        assert!(info.bytes_max < 64 * (64 << 10), "{filler:?}: {info:?}");
+        assert!(info.count_total < 64 << 10, "{filler:?}: {info:?}");
     }
 }
 
@@ -178,6 +212,7 @@ fn t16_any_byte_in_any_header() {
                 value.insert(at, byte);
                 let head = head_with("GET / HTTP/1.1", name, &value);
                 request::check(&head);
+                compressing(&head);
                 let control = (byte < b' ' && byte != b'\t') || byte == 0x7F;
                 let refused = Request::parse(&head, &HandshakeLimits::default()).is_err();
                 if control && byte != b'\r' {
@@ -193,15 +228,35 @@ fn t16_any_byte_in_any_header() {
     }
 }
 
+/// The verdict of a server that wants compression; its answer can be read.
+fn compressing(head: &[u8]) {
+    let limits = HandshakeLimits::default();
+    let Ok(Parsed::Complete { request, .. }) = Request::parse(head, &limits) else { return };
+    let options = AcceptOptions { deflate: Some(DeflateParams::default()), ..AcceptOptions::default() };
+    let verdict = accept(&request, &options);
+    let answer = verdict.map_or_else(|rejection| rejection.response(), |accepted| accepted.response());
+    let found = HeadScan::default().find(&answer, &limits);
+    assert!(matches!(found, Ok(Some(_))), "{}", answer.escape_ascii());
+}
+
 /// The same in the answer that a client reads.
 #[test]
 fn t16_any_byte_in_any_header_of_an_answer() {
-    for name in ["Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol", "X-Other"] {
+    for name in [
+        "Upgrade",
+        "Connection",
+        "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Protocol",
+        "Sec-WebSocket-Extensions",
+        "X-Other",
+    ] {
         for byte in 0..=255u8 {
             let mut answer = ANSWER.as_bytes().to_vec();
             let line = [name.as_bytes(), b": ", &[byte], b"x\r\n"].concat();
             answer.splice(answer.len() - 2..answer.len() - 2, line);
-            let verdict = client().receive(&answer, &HandshakeLimits::default());
+            let mut handshake = client();
+            handshake.deflate(DeflateParams::default());
+            let verdict = handshake.receive(&answer, &HandshakeLimits::default());
             let control = (byte < b' ' && byte != b'\t') || byte == 0x7F;
             // A repeated Connection is a longer list; an unknown header is nobody's business; all else is refused.
             let harmless = matches!(name, "Connection" | "X-Other") && !control;

@@ -135,7 +135,7 @@ fn request_lines() {
 }
 
 #[test]
-fn smuggling() {
+fn t21_smuggling() {
     check(&[("Content-Length", Some("0"))], Ok(()));
     for length in ["1", "-0", "+0", "00", "0, 0", ""] {
         check(&[("Content-Length", Some(length))], Err(Rejection::BodyUnexpected("Content-Length")));
@@ -266,7 +266,7 @@ fn the_server_prefers_among_the_clients_subprotocols() {
 }
 
 #[test]
-fn the_origin_matrix() {
+fn t19_the_origin_matrix() {
     let list =
         OriginPolicy::List(vec!["https://a.example".into(), "http://b.example:3000/".into(), "null".into()]);
     for (policy, origin, host, allowed) in [

@@ -186,7 +186,7 @@ fn a_header_taken_in_chunks_lifts_no_limit() {
 }
 
 #[test]
-fn only_fragments_without_payload_are_counted() {
+fn t05_only_fragments_without_payload_are_counted() {
     let limits = Limits { fragments_max: 10, ..Limits::default() };
     let mut reader = Reader::new(limits);
     reader.read(Way::Chunks, &masked(0x02, b"x"));

@@ -30,7 +30,7 @@ fn budget(limits: &Limits) -> u64 {
 }
 
 #[test]
-fn one_frame() {
+fn t09_one_frame() {
     let limits = Limits { message_size_max: 1 << 20, ..Limits::default() };
     for params in [DeflateParams::default(), TAKEOVER] {
         let (event, held) = run(&limits, params, &[masked(0xC2, &zeros(64 << 20))]);
@@ -40,7 +40,7 @@ fn one_frame() {
 }
 
 #[test]
-fn many_fragments() {
+fn t09_many_fragments() {
     let limits = Limits { message_size_max: 1 << 20, ..Limits::default() };
     let bomb = zeros(64 << 20);
     let mut frames: Vec<_> = bomb.chunks(10).map(|piece| masked(0x00, piece)).collect();
@@ -52,7 +52,7 @@ fn many_fragments() {
 
 /// All of it is short enough to be held until the message ends, and comes out at once then.
 #[test]
-fn at_the_last_flush() {
+fn t09_at_the_last_flush() {
     let limits = Limits { message_size_max: 1 << 20, ..Limits::default() };
     let bomb = zeros(3 << 20);
     assert!(bomb.len() < 4_096);
@@ -63,7 +63,7 @@ fn at_the_last_flush() {
 }
 
 #[test]
-fn behind_final_blocks() {
+fn t09_behind_final_blocks() {
     let limits = Limits { message_size_max: 1 << 20, ..Limits::default() };
     let part = deflated(&[0; 10_000], DeflateFlush::Finish);
     let (event, held) = run(&limits, TAKEOVER, &[masked(0xC2, &part.repeat(10_000))]);
@@ -73,7 +73,7 @@ fn behind_final_blocks() {
 
 /// A million final blocks with nothing in them, and a million empty stored ones: no memory, and an end.
 #[test]
-fn empty_blocks() {
+fn t09_empty_blocks() {
     let limits = Limits::default();
     for block in [&[0x03, 0x00][..], &[0x00, 0x00, 0x00, 0xff, 0xff]] {
         let payload = [&block.repeat(1 << 20)[..], &[0x00]].concat();
@@ -84,7 +84,7 @@ fn empty_blocks() {
 }
 
 #[test]
-fn the_ratio_decides_before_the_size_does() {
+fn t09_the_ratio_decides_before_the_size_does() {
     let limits = Limits { inflation_ratio_from: 100_000, inflation_ratio_max: 100, ..Limits::default() };
     let fails = [Event::Failed(ProtocolError::InflationRatio)];
     check_with(DeflateParams::default(), &limits, &[masked(0xC2, &zeros(8 << 20))], &fails);
@@ -113,7 +113,7 @@ fn the_first_fault_decides() {
 
 /// The default lets 1 MiB of zeros through, and not 8 MiB.
 #[test]
-fn the_default_ratio() {
+fn t09_the_default_ratio() {
     let expect = |size: usize| {
         let (event, _) = run(&Limits::default(), DeflateParams::default(), &[masked(0xC2, &zeros(size))]);
         event
@@ -124,7 +124,7 @@ fn the_default_ratio() {
 
 /// Messages that are never finished: little is kept for those who have sent little.
 #[test]
-fn unfinished_messages_hold_no_inflater() {
+fn t09_unfinished_messages_hold_no_inflater() {
     let mut peer = Peer::server(TAKEOVER);
     let start = masked(0x42, &zeros(1 << 20)[..100]);
     let info = measure(|| peer.read(&start));
@@ -141,7 +141,7 @@ fn unfinished_messages_hold_no_inflater() {
 
 /// A stream that is valid so far and never ends.
 #[test]
-fn an_endless_message_of_empty_flushes() {
+fn t09_an_endless_message_of_empty_flushes() {
     let mut state = Deflate::new(6, false, 15);
     let mut start = [0; 100];
     state.compress(b"x", &mut start, DeflateFlush::SyncFlush).expect("a valid state");

@@ -100,7 +100,7 @@ proptest! {
 
 /// The size of the message has no limit, but what a chunk may hold has, and so has the ratio.
 #[test]
-fn a_huge_message_comes_in_chunks_that_are_bounded() {
+fn t09_a_huge_message_comes_in_chunks_that_are_bounded() {
     let limits = Limits { message_size_max: 1 << 20, frame_size_max: 1 << 20, ..Limits::default() };
     let payload = [noise(3 << 20), vec![0; 900 << 10], noise(3 << 20)].concat();
     let mut reader = Reader::new(DeflateParams::default(), limits);
@@ -120,7 +120,7 @@ fn no_chunk_is_over_four_mebibytes() {
 }
 
 #[test]
-fn a_bomb_in_chunks_is_stopped_by_its_ratio() {
+fn t09_a_bomb_in_chunks_is_stopped_by_its_ratio() {
     let bomb = masked(0xC2, &deflated(&vec![0; 256 << 20], DeflateFlush::SyncFlush));
     let mut reader = Reader::new(DeflateParams::default(), Limits::default());
     reader.message.reserve(16 << 20);

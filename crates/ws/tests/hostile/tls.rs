@@ -11,6 +11,7 @@ use trunkline_ws::rustls::pki_types::ServerName;
 use trunkline_ws::{Deadline, Error, Limits, Server, Socket, TlsConfig, connect};
 
 use crate::certificates::Authority;
+use crate::ends;
 
 /// A server of one place that serves until the runtime ends, and a client that it serves.
 async fn start(authority: &Authority) -> SocketAddr {
@@ -91,7 +92,7 @@ async fn t20_half_a_handshake_ends_at_the_deadline() {
         let start = Instant::now();
         let mut stream = TcpStream::connect(addr).await.expect("it listens");
         stream.write_all(begun).await.expect("it reads");
-        let _ = stream.read_to_end(&mut Vec::new()).await;
+        let _ = ends(stream.read_to_end(&mut Vec::new())).await;
         assert_eq!(start.elapsed(), Limits::default().handshake_timeout, "after {} bytes", begun.len());
         serves(addr, &authority).await;
     }
@@ -110,7 +111,7 @@ async fn t20_a_head_that_does_not_come_after_tls() {
     let mut stream =
         TlsConnector::from(authority.client_config()).connect(name, stream).await.expect("trusted");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an end that is announced");
+    ends(stream.read_to_string(&mut answer)).await.expect("an end that is announced");
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert_eq!(start.elapsed(), timeout);
 }
@@ -129,7 +130,7 @@ async fn a_server_that_does_not_answer() {
             let _ = stream.read_to_end(&mut Vec::new()).await;
         };
         let connecting = connect(url).root_certificate(authority.pem()).into_future();
-        let (error, ()) = tokio::join!(connecting, silent);
+        let (error, ()) = ends(async { tokio::join!(connecting, silent) }).await;
         let error = error.expect_err("no answer");
         assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error:?}");
         assert_eq!(start.elapsed(), Limits::default().handshake_timeout);

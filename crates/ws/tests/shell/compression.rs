@@ -85,7 +85,7 @@ async fn what_is_agreed_on_is_visible() {
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused() {
+async fn t09_a_bomb_is_refused() {
     let limits = Limits { message_size_max: 100_000, ..Limits::default() };
     let (url, server) = echo_server(compression(DeflateParams::default()), limits).await;
     let mut socket = client(&url, compression(DeflateParams::default())).await;

@@ -80,9 +80,9 @@ async fn what_came_with_the_handshake_is_received_first() {
     assert_eq!(socket.recv().await.expect("open"), Some("bird".into()));
 }
 
-/// T27: a ping is answered while a message far bigger than all buffers is on its way.
+/// A ping is answered while a message far bigger than all buffers is on its way.
 #[tokio::test]
-async fn a_pong_overtakes_a_big_message() {
+async fn t27_a_pong_overtakes_a_big_message() {
     let (mut socket, mut raw) = pair(Role::Server, 4 << 10, Limits::default());
     let size = 64 << 20;
     let far = async {
@@ -113,9 +113,9 @@ async fn a_pong_overtakes_a_big_message() {
     assert_eq!(received, size);
 }
 
-/// T24: a peer that pings without end and reads nothing costs one pong and a full `out`.
+/// A peer that pings without end and reads nothing costs one pong and a full `out`.
 #[tokio::test]
-async fn a_ping_flood_from_a_peer_that_does_not_read() {
+async fn t24_a_ping_flood_from_a_peer_that_does_not_read() {
     let limits = Limits { unsent_max: 1_000, ..Limits::default() };
     let (mut socket, mut raw) = pair(Role::Server, 4 << 10, limits);
     let pings: u32 = 20_000;
@@ -146,9 +146,9 @@ async fn a_ping_flood_from_a_peer_that_does_not_read() {
     assert!(last < 1_000, "only what fits was kept: {last}");
 }
 
-/// T7: who does not read makes `send` wait, and only that.
+/// Who does not read makes `send` wait, and only that.
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_holds_the_sender_back() {
+async fn t07_a_slow_reader_holds_the_sender_back() {
     let (mut socket, mut raw) = pair(Role::Server, 1 << 10, Limits::default());
     let mut sent = 0;
     while sent < 1_000 && poll_once(socket.send(vec![0; 1 << 10])).is_ready() {
