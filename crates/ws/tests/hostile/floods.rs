@@ -94,7 +94,7 @@ fn received(polled: Poll<Result<Option<Message>, Error>>) -> Option<Message> {
 async fn t07_a_broadcast_to_a_slow_reader() {
     let (mut socket, _raw) = pair(Role::Server, 1 << 10, Limits::default());
     let sender = socket.sender();
-    let prepared = PreparedMessage::binary(&[7; 1_000]);
+    let prepared = PreparedMessage::binary(&[7; 100]);
     let mut queued = 0;
     let info = measure(|| {
         for _ in 0..100_000 {
@@ -102,7 +102,7 @@ async fn t07_a_broadcast_to_a_slow_reader() {
             let _ = poll_once(socket.recv());
         }
     });
-    let fits = Limits::default().queue_max + (64 << 10) / 1_000 + 2;
+    let fits = Limits::default().queue_max + (64 << 10) / 100 + 2;
     assert!(queued <= fits, "{queued} of at most {fits}");
     assert!(info.bytes_max < OUT_BYTES_MAX + (1 << 20), "the queue holds references: {info:?}");
 }

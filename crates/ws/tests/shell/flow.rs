@@ -134,7 +134,7 @@ async fn t24_a_ping_flood_from_a_peer_that_does_not_read() {
             let mut pongs = 0;
             loop {
                 let (first, payload) = raw.read().await.expect("open");
-                assert_eq!(first, 0x8A);
+                assert_eq!((first, payload.len()), (0x8A, 4));
                 pongs += 1;
                 if payload == (pings - 1).to_be_bytes() {
                     break pongs;
