@@ -60,13 +60,22 @@ impl From<u16> for CloseCode {
     }
 }
 
-/// The code and reason with which a connection was closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The code and reason with which a connection was closed. Printed as `1001 (the server stops)`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CloseFrame {
     /// The code; [`CloseCode::NO_STATUS`] when the frame carried none.
     pub code: CloseCode,
     /// Words for people, at most 123 bytes; often empty.
     pub reason: String,
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.reason {
+            "" => write!(f, "{}", self.code),
+            reason => write!(f, "{} ({reason})", self.code),
+        }
+    }
 }
 
 impl CloseFrame {

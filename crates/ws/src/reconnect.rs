@@ -93,7 +93,9 @@ impl Reconnecting {
         self
     }
 
-    /// Sends `Authorization: Bearer …` with a token that `token` gets for each attempt.
+    /// Sends `Authorization: Bearer …` with a token that `token` gets for each attempt. A server that refuses a token which
+    /// has expired says 401, or closes with a code of 44xx, and both count as final unless [`retry_if`](Self::retry_if)
+    /// says that a fresh one may help.
     pub fn bearer_with<F>(self, mut token: impl FnMut() -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<String, Error>> + Send + 'static,

@@ -303,3 +303,19 @@ async fn a_handler_that_fails_or_panics_ends_its_own_connection_only() {
     drop(other);
     server.stop().await;
 }
+
+/// What is used from several tasks may be.
+#[test]
+fn what_may_move_between_threads() {
+    fn assert_send_sync<T: Send + Sync>() {}
+    fn assert_send<T: Send>() {}
+    assert_send_sync::<Socket>();
+    assert_send_sync::<Server>();
+    assert_send_sync::<trunkline_ws::Sender>();
+    assert_send_sync::<Error>();
+    assert_send_sync::<trunkline_ws::Connect>();
+    assert_send_sync::<trunkline_ws::PreparedMessage>();
+    assert_send::<trunkline_ws::Reconnecting>();
+    assert_send::<trunkline_ws::MessageReader<'_>>();
+    assert_send::<trunkline_ws::MessageWriter<'_>>();
+}
