@@ -157,12 +157,12 @@ struct Terms {
 }
 
 fn terms((name, params): &Extension) -> Option<Terms> {
-    let known = |name: &str| {
-        name == "server_no_context_takeover"
-            || name == "client_no_context_takeover"
-            || name == "server_max_window_bits"
-            || name == "client_max_window_bits"
-    };
+    const KNOWN: [&str; 4] = [
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+        "server_max_window_bits",
+        "client_max_window_bits",
+    ];
     let of = |name: &str| params.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_deref());
     let unique = |name: &str| params.iter().filter(|(other, _)| other == name).count() == 1;
     let flag = |name: &str| match of(name) {
@@ -171,7 +171,9 @@ fn terms((name, params): &Extension) -> Option<Terms> {
         Some(Some(_)) => None,
     };
     let bits = |value: &str| (8..=15u8).find(|bits| bits.to_string() == value);
-    if name != "permessage-deflate" || !params.iter().all(|(name, _)| known(name) && unique(name)) {
+    if name != "permessage-deflate"
+        || !params.iter().all(|(name, _)| KNOWN.contains(&name.as_str()) && unique(name))
+    {
         return None;
     }
     Some(Terms {

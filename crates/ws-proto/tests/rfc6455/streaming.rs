@@ -168,7 +168,7 @@ fn what_is_skipped_is_skipped_to_its_end() {
 
 /// Nothing of the message went out, so it is assembled, and then the limits count.
 #[test]
-fn a_header_taken_in_chunks_lifts_no_limit() {
+fn t10_a_header_taken_in_chunks_lifts_no_limit() {
     let limits = Limits { message_size_max: 1_000, ..Limits::default() };
     let message = masked(0x82, &[7; 1_001]);
     for pieces in [&[2][..], &[8, 9], &[8, 500]] {

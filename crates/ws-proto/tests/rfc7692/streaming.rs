@@ -111,7 +111,7 @@ fn t09_a_huge_message_comes_in_chunks_that_are_bounded() {
 
 /// Noise first, so that the ratio allows whatever follows.
 #[test]
-fn no_chunk_is_over_four_mebibytes() {
+fn t09_no_chunk_is_over_four_mebibytes() {
     let payload = [noise(1 << 20), vec![0; 16 << 20]].concat();
     let mut reader = Reader::new(DeflateParams::default(), Limits::default());
     reader.read(&masked(0xC2, &deflated(&payload, DeflateFlush::SyncFlush)));
