@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkline_model::{ChannelName, Limits, Namespaces};
+use trunkline_model::{Limits, Namespaces, Publication};
 
 use crate::input::{Input, Moment, SessionId};
 use crate::output::Output;
@@ -39,9 +39,10 @@ impl Hub {
         self.sessions.accepts(session)
     }
 
-    /// Whether the session is pushed what comes of the channel. One that has fallen behind is not.
-    pub fn follows(&mut self, session: SessionId, channel: &ChannelName) -> bool {
-        self.sessions.follows(session, channel)
+    /// Whether a delivery that was handed out ([`Output::Deliver`]) is still for the session. Asked of one that fell
+    /// behind ([`Input::Behind`]) while outputs from before that are carried out.
+    pub fn takes(&mut self, session: SessionId, publication: &Publication) -> bool {
+        self.sessions.takes(session, publication)
     }
 
     /// Whether every command that came in has been answered, as far as this worker knows.

@@ -55,7 +55,7 @@ pub enum Input {
     },
     /// The session's outbox had no room for this publication of a log. It is not pushed to any more, and continues here
     /// when its outbox has drained. What was handed out of the channel meanwhile is to be dropped:
-    /// [`Hub::follows`](crate::Hub::follows).
+    /// [`Hub::takes`](crate::Hub::takes).
     Behind {
         /// The session.
         session: SessionId,

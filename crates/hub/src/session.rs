@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use trunkline_model::{ChannelName, Command, CommandId, Identity};
+use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset};
 
 use crate::peer::Missing;
 
@@ -65,8 +65,13 @@ pub(crate) struct Subscription {
 pub(crate) enum Place {
     /// The owner is asked; this is the client's id of its command.
     Joining(Option<CommandId>),
-    /// It stands at this slot of the worker's list.
-    Live(u32),
+    /// It stands in the worker's list.
+    Live {
+        /// Where.
+        slot: u32,
+        /// What it was told when it came in; in a signal nothing.
+        after: Offset,
+    },
     /// It is pushed nothing until its session's outbox has drained; this is where.
     Behind(Missing),
     /// The owner is asked to go on from there.

@@ -197,7 +197,7 @@ impl Sessions {
         else {
             return;
         };
-        let Place::Live(slot) = subscription.place else { return };
+        let Place::Live { slot, .. } = subscription.place else { return };
         subscription.place = Place::Behind(Missing::At(position));
         // It stays on its way in, so that the channel is not given up meanwhile.
         self.locals.joining(channel);
@@ -205,10 +205,15 @@ impl Sessions {
         self.await_room(id, cx);
     }
 
-    /// Whether the session is pushed what comes of the channel.
-    pub(crate) fn follows(&mut self, id: SessionId, channel: &ChannelName) -> bool {
-        let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
-        subscription.is_some_and(|found| matches!(found.place, Place::Live(_)))
+    /// Whether this is for the session: not if it has fallen behind, nor if it went on meanwhile and has it already.
+    pub(crate) fn takes(&mut self, id: SessionId, publication: &Publication) -> bool {
+        let subscription =
+            self.get_mut(id).and_then(|session| session.subscription_mut(&publication.channel));
+        match (subscription.map(|found| &found.place), publication.position) {
+            (Some(Place::Live { after, .. }), Some(position)) => position.offset > *after,
+            (Some(Place::Live { .. }), None) => true,
+            _ => false,
+        }
     }
 
     /// Asks again for those whose channel could not be read.
@@ -525,7 +530,7 @@ impl Sessions {
     /// Takes a subscription that has ended out of the worker's list.
     fn forget(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
         match subscription.place {
-            Place::Live(slot) => self.leave_slot(&subscription.channel, slot, cx),
+            Place::Live { slot, .. } => self.leave_slot(&subscription.channel, slot, cx),
             Place::Behind(_) => {
                 self.locals.joined(&subscription.channel);
                 self.leave_if_unused(&subscription.channel, cx);
@@ -538,8 +543,8 @@ impl Sessions {
     fn leave_slot(&mut self, channel: &ChannelName, slot: u32, cx: &mut Context<'_>) {
         if let Some(moved) = self.locals.remove(channel, slot) {
             let moved = self.get_mut(moved).and_then(|session| session.subscription_mut(channel));
-            if let Some(moved) = moved {
-                moved.place = Place::Live(slot);
+            if let Some(Subscription { place: Place::Live { slot: place, .. }, .. }) = moved {
+                *place = slot;
             }
         }
         self.leave_if_unused(channel, cx);
@@ -579,7 +584,8 @@ impl Sessions {
         }
         let slot = self.locals.add(channel, id, applied);
         let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel))?;
-        Some(std::mem::replace(&mut subscription.place, Place::Live(slot)))
+        let live = Place::Live { slot, after: applied.unwrap_or_default() };
+        Some(std::mem::replace(&mut subscription.place, live))
     }
 
     /// Whether the session still waits for just this subscription.

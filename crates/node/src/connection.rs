@@ -59,7 +59,7 @@ pub(crate) struct Flags {
     pub(crate) read_closed: bool,
     /// The hub waits for room in the outbox.
     pub(crate) awaits_room: bool,
-    /// A subscription has fallen behind; deliveries that were handed out before may still come.
+    /// A subscription fell behind while outputs are carried out; deliveries that were handed out before may still come.
     pub(crate) lagging: bool,
     /// The first message has come.
     pub(crate) spoken: bool,

@@ -31,6 +31,11 @@ impl Worker {
             }
         }
         self.performing = false;
+        for session in std::mem::take(&mut self.lagging) {
+            if let Some(connection) = self.socket(session) {
+                connection.flags.lagging = false;
+            }
+        }
     }
 
     fn perform_one(&mut self, now: Moment, output: Output) {
@@ -120,14 +125,14 @@ impl Worker {
     fn deliver_live(&mut self, now: Moment, session: SessionId, publication: &Arc<Publication>) {
         let key = session.index as usize;
         let half = self.limits.outbox_bytes / 2;
-        let Some(connection) = self.socket(session).filter(|connection| connection.wire.may_send()) else {
-            return;
-        };
-        let (kept, lagging) = (publication.position.is_some(), connection.flags.lagging);
-        if kept && lagging && !self.hub.follows(session, &publication.channel) {
+        let kept = publication.position.is_some();
+        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.generation != session.generation || !connection.wire.may_send() {
             return;
         }
-        let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
+        if connection.flags.lagging && !self.hub.takes(session, publication) {
+            return;
+        }
         let frame = connection.frame(publication, &mut self.deflate);
         if self.fits(now, session, frame.len(), half) {
             let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
@@ -138,6 +143,7 @@ impl Worker {
         } else if kept {
             let Some(connection) = self.socket(session) else { return };
             connection.flags.lagging = true;
+            self.lagging.push(session);
             let publication = Arc::clone(publication);
             self.hub.handle(now, Input::Behind { session, publication }, &mut self.outputs);
         } else if let Some(outbox) = self.socket(session).and_then(|connection| connection.outbox.as_mut()) {
@@ -209,8 +215,6 @@ impl Worker {
     fn await_room(&mut self, now: Moment, session: SessionId) {
         let drained = self.limits.outbox_bytes / 4;
         let Some(connection) = self.socket(session) else { return };
-        // What was handed out before it fell behind has come by now.
-        connection.flags.lagging = false;
         if connection.outbox_bytes() > drained {
             connection.flags.awaits_room = true;
         } else {

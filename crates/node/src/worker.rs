@@ -14,7 +14,7 @@ use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot, watch};
 use trunkline_backend::{Request, Store};
-use trunkline_hub::{Hub, Output};
+use trunkline_hub::{Hub, Output, SessionId};
 use trunkline_model::{Limits, Namespaces, Reply};
 use trunkline_ws_proto::{self as wire, DeflateOptions, DeflatePool};
 
@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     pub(crate) outboxes: Outboxes,
     pub(crate) outputs: Vec<Output>,
     pub(crate) performing: bool,
+    /// Sessions that fell behind while the outputs are carried out.
+    pub(crate) lagging: Vec<SessionId>,
     pub(crate) to_store: Vec<Request>,
     pub(crate) ready: VecDeque<usize>,
     pub(crate) dirty: Vec<usize>,
@@ -156,6 +158,7 @@ impl Worker {
             outboxes: Outboxes::default(),
             outputs: Vec::new(),
             performing: false,
+            lagging: Vec::new(),
             to_store: Vec::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),

@@ -376,20 +376,32 @@ impl Node {
                     self.admits.push((who, presented));
                 }
                 Output::AwaitRoom { session } => {
-                    if let Some(who) = self.sits(worker, session) {
-                        self.seats[who].lagging = false;
+                    let has_room = self.sits(worker, session).is_some_and(|who| self.seats[who].room > 0);
+                    if has_room && !self.hold_room {
+                        self.handle(worker, Input::Drained { session });
+                    } else {
+                        self.crowded.push((worker, session));
                     }
-                    self.crowded.push((worker, session));
                 }
             }
         }
         self.performing = false;
+        self.seats.iter_mut().for_each(|seat| seat.lagging = false);
+    }
+
+    /// Lets `inputs` come in before anything of what comes of them is carried out, as a worker does with the answers that
+    /// the store gives together.
+    pub(crate) fn together(&mut self, inputs: impl FnOnce(&mut Self)) {
+        self.performing = true;
+        inputs(self);
+        self.performing = false;
+        self.perform(0, Vec::new());
     }
 
     fn deliver(&mut self, worker: u16, session: SessionId, publication: &Arc<Publication>) {
         let who = self.sits(worker, session).expect("deliveries go to sessions that are open");
         let hub = &mut self.hubs[usize::from(worker)];
-        if self.seats[who].lagging && !hub.follows(session, &publication.channel) {
+        if self.seats[who].lagging && !hub.takes(session, publication) {
             return;
         }
         let seat = &mut self.seats[who];

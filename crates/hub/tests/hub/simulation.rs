@@ -149,9 +149,19 @@ impl World {
         if self.rng.percent(50) {
             self.node.tell_room(worker);
         }
-        for _ in 0..self.rng.between(0, 3) {
-            self.node.answer_append(worker);
-        }
+        let (appends, reads) = (self.rng.between(0, 3), self.rng.below(3));
+        let picks: Vec<usize> = (0..reads).map(|_| self.rng.below(1_000)).collect();
+        self.node.together(|node| {
+            for at in 0..appends.max(picks.len()) {
+                if at < appends {
+                    node.answer_append(worker);
+                }
+                let answers = node.store.waiting_answers();
+                if let Some(pick) = picks.get(at).filter(|_| answers > 0) {
+                    node.answer_read(pick % answers);
+                }
+            }
+        });
     }
 
     fn move_reads(&mut self) {
