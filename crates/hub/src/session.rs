@@ -25,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) one_by_one: bool,
     /// Whether the next of them waits for room in the outbox.
     pub(crate) awaits_room: bool,
+    /// Whether a subscription may be behind, so that it is worth looking for one.
+    pub(crate) has_lagged: bool,
     /// Whether a channel that is behind could not be read, and waits for the next tick.
     pub(crate) awaits_store: bool,
     /// Whether what waits stands in the line for a place in the queue to a worker.
@@ -88,6 +90,7 @@ impl Session {
             waiting: VecDeque::new(),
             one_by_one: false,
             awaits_room: false,
+            has_lagged: false,
             awaits_store: false,
             blocked: false,
             held_back: false,

@@ -193,12 +193,11 @@ impl Sessions {
     /// The outbox had no room for this: the subscription is pushed nothing until there is.
     pub(crate) fn behind(&mut self, id: SessionId, publication: &Publication, cx: &mut Context<'_>) {
         let (channel, Some(position)) = (&publication.channel, publication.position) else { return };
-        let Some(subscription) = self.get_mut(id).and_then(|session| session.subscription_mut(channel))
-        else {
-            return;
-        };
+        let Some(session) = self.get_mut(id) else { return };
+        let Some(subscription) = session.subscription_mut(channel) else { return };
         let Place::Live { slot, .. } = subscription.place else { return };
         subscription.place = Place::Behind(Missing::At(position));
+        session.has_lagged = true;
         // It stays on its way in, so that the channel is not given up meanwhile.
         self.locals.joining(channel);
         self.leave_slot(channel, slot, cx);
@@ -310,10 +309,13 @@ impl Sessions {
     /// Lets the next subscription that is behind go on, one at a time, because each may bring a page.
     fn resume_one(&mut self, id: SessionId, cx: &mut Context<'_>) {
         let Some(session) = self.get_mut(id) else { return };
-        if session.awaits_store || session.is_resuming() {
+        if !session.has_lagged || session.awaits_store || session.is_resuming() {
             return;
         }
-        let Some(subscription) = session.behind_mut() else { return };
+        let Some(subscription) = session.behind_mut() else {
+            session.has_lagged = false;
+            return;
+        };
         let Place::Behind(missing) = subscription.place else { return };
         let owner = cx.peers.owner_of(&subscription.channel);
         if !cx.peers.may_ask(owner) {
