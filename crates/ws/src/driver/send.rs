@@ -133,11 +133,28 @@ impl Driver {
                 return self.poll_stream_flush(cx);
             }
             self.unflushed = true;
-            match ready!(self.output.poll_write(&mut self.stream, cx)) {
-                Ok(written) if written > 0 => {}
-                Ok(_) => self.end(Outcome::Lost(Some(io::ErrorKind::WriteZero))),
-                Err(error) => self.end(Outcome::Lost(Some(error.kind()))),
+            match self.output.poll_write(&mut self.stream, cx) {
+                Poll::Ready(Ok(written)) if written > 0 => {}
+                Poll::Ready(Ok(_)) => self.end(Outcome::Lost(Some(io::ErrorKind::WriteZero))),
+                Poll::Ready(Err(error)) => self.end(Outcome::Lost(Some(error.kind()))),
+                Poll::Pending => {
+                    self.poll_senders_end(cx);
+                    return Poll::Pending;
+                }
             }
+        }
+    }
+
+    /// Where there is no room for what a sender has queued, its close frame must be seen all the same: what was queued
+    /// before it has as long as the closing handshake.
+    fn poll_senders_end(&mut self, cx: &mut Context<'_>) {
+        let is_cut_off = self.writing.is_some() || self.output.len() >= self.limits.all.unsent_max;
+        if is_cut_off
+            && self.deadline.is_none()
+            && let Some(outlet) = &self.outlet
+            && outlet.poll_closed(cx).is_ready()
+        {
+            self.set_deadline();
         }
     }
 
@@ -153,19 +170,12 @@ impl Driver {
         Poll::Ready(())
     }
 
-    /// Whoever but the owner wants to close: the server, a sender, a message that was given up.
+    /// Whoever but the owner and the senders wants to close: the server, a message that was given up.
     fn poll_goodbyes(&mut self, cx: &mut Context<'_>) {
         self.poll_shutdown(cx);
         if std::mem::take(&mut self.abandoned) {
             let reason = "a message was not finished".to_owned();
             self.begin_close(CloseFrame { code: CloseCode::INTERNAL_ERROR, reason });
-        }
-        // What was queued before a sender's close frame has as long as the closing handshake.
-        if self.deadline.is_none()
-            && let Some(outlet) = &self.outlet
-            && outlet.poll_closed(cx).is_ready()
-        {
-            self.set_deadline();
         }
     }
 
