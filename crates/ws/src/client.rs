@@ -174,10 +174,10 @@ async fn open(
     let origin = Origin {
         subprotocol: established.subprotocol.map(String::into_boxed_str),
         peer_addr,
-        deflate: Agreed::new(established.deflate, compression),
         ..Origin::default()
     };
-    Ok(Socket::with_origin(Role::Client, stream, received, Arc::new(limits), None, origin))
+    let socket = Socket::with_origin(Role::Client, stream, received, Arc::new(limits), None, origin);
+    Ok(socket.agreeing(Agreed::new(established.deflate, compression)))
 }
 
 /// Sends the request and reads until the server's answer is whole.

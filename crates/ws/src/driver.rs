@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep};
 use trunkline_ws_proto::{
-    CloseCode, CloseFrame, Connection, DeflateOptions, MessageKind, ProtocolError, Role,
+    CloseCode, CloseFrame, Connection, DeflateOptions, DeflateParams, MessageKind, ProtocolError, Role,
 };
 
 use crate::buffers::{lend_read, take_back_read};
@@ -155,6 +155,10 @@ impl Driver {
         let role = self.connection.role();
         self.connection = Connection::new(role, self.limits.wire.clone()).with_deflate(Some(params));
         self.deflate = Some(options);
+    }
+
+    pub(crate) fn compression(&self) -> Option<DeflateParams> {
+        self.connection.deflate_params()
     }
 
     pub(crate) fn close_frame(&self) -> Option<CloseFrame> {

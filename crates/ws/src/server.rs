@@ -269,10 +269,10 @@ impl Config {
                     subprotocol: accepted.subprotocol().map(Box::from),
                     peer_addr: Some(peer),
                     permit: Some(place),
-                    deflate: Agreed::new(accepted.deflate(), self.compression),
                 };
                 let limits = self.limits.clone();
-                return Some(Socket::with_origin(Role::Server, stream, received, limits, Some(told), origin));
+                let socket = Socket::with_origin(Role::Server, stream, received, limits, Some(told), origin);
+                return Some(socket.agreeing(Agreed::new(accepted.deflate(), self.compression)));
             }
             Ok(Ok(None)) => return None,
             Ok(Err(rejection)) => rejection,

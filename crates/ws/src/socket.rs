@@ -49,7 +49,6 @@ pub(crate) struct Origin {
     pub(crate) peer_addr: Option<SocketAddr>,
     /// The place among the server's open connections.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
-    pub(crate) deflate: Option<Agreed>,
 }
 
 impl Socket {
@@ -84,11 +83,15 @@ impl Socket {
     /// is what was agreed on ([`Accepted::deflate`](crate::handshake::Accepted::deflate) or
     /// [`Established::deflate`](crate::handshake::Established::deflate)), `options` says how we compress.
     #[must_use]
-    pub fn compressed(mut self, params: DeflateParams, options: DeflateOptions) -> Self {
-        let agreed = Agreed { params, options };
-        let inner = self.inner.as_mut().expect("only `drop` takes it");
-        inner.driver.agree(agreed);
-        inner.origin.deflate = Some(agreed);
+    pub fn compressed(self, params: DeflateParams, options: DeflateOptions) -> Self {
+        self.agreeing(Some(Agreed { params, options }))
+    }
+
+    /// With what the handshake has agreed on, if anything.
+    pub(crate) fn agreeing(mut self, agreed: Option<Agreed>) -> Self {
+        if let Some(agreed) = agreed {
+            self.driver_mut().agree(agreed);
+        }
         self
     }
 
@@ -100,10 +103,7 @@ impl Socket {
         shutdown: Option<OwnedNotified>,
         origin: Origin,
     ) -> Self {
-        let mut driver = Driver::new(role, Box::new(stream), received, limits.into(), shutdown);
-        if let Some(agreed) = origin.deflate {
-            driver.agree(agreed);
-        }
+        let driver = Driver::new(role, Box::new(stream), received, limits.into(), shutdown);
         Self { inner: Some(Box::new(Inner { driver, origin })) }
     }
 
@@ -207,7 +207,7 @@ impl Socket {
 
     /// How messages are compressed, where both sides agreed to that.
     pub fn compression(&self) -> Option<DeflateParams> {
-        self.inner().origin.deflate.map(|agreed| agreed.params)
+        self.inner().driver.compression()
     }
 
     /// The peer's address, where the stream has one.

@@ -6,6 +6,7 @@ use trunkline_ws_proto::handshake::{
 };
 use trunkline_ws_proto::{Limits, Role};
 
+use crate::cuts::ends;
 use crate::wire::{Event, Peer, frame};
 
 /// One frame, mostly well formed.
@@ -49,14 +50,6 @@ fn run(role: Role, stream: &[u8], cuts: &[prop::sample::Index]) -> (Vec<Event>, 
     }
     peer.transmit();
     (peer.events, peer.out)
-}
-
-/// Where the reads end.
-pub(crate) fn ends(cuts: &[prop::sample::Index], size: usize) -> Vec<usize> {
-    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(size + 1)).collect();
-    ends.push(size);
-    ends.sort_unstable();
-    ends
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! RFC 6455, section by section: each file is named after the section whose rules it checks. Not the fuzzing of
 //! arbitrary bytes and not the memory budgets, which are `arbitrary.rs` and `memory.rs` here.
 
+mod cuts;
 mod wire;
 
 mod s4_1_client;

@@ -5,7 +5,8 @@ use trunkline_ws_proto::{
     CloseCode, Connection, IncomingChunk, Limits, MessageKind, ProtocolError, Role, UsageError, unmasked,
 };
 
-use crate::arbitrary::{any_stream, ends};
+use crate::arbitrary::any_stream;
+use crate::cuts::ends;
 use crate::wire::{Event, masked, owned};
 
 /// How the bytes of one read are taken.

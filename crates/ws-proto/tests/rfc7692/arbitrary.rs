@@ -5,6 +5,7 @@ use trunkline_ws_proto::handshake::{answer_deflate, confirm_deflate};
 use trunkline_ws_proto::{DeflateParams, Limits, Role};
 use zlib_rs::DeflateFlush;
 
+use crate::cuts::ends;
 use crate::wire::{Event, Peer, TAKEOVER, deflated, masked};
 
 /// A payload that is DEFLATE, almost DEFLATE, or not.
@@ -56,14 +57,6 @@ fn run(params: DeflateParams, stream: &[u8], cuts: &[prop::sample::Index]) -> Ve
         from = end;
     }
     peer.events
-}
-
-/// Where the reads end.
-pub(crate) fn ends(cuts: &[prop::sample::Index], size: usize) -> Vec<usize> {
-    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(size + 1)).collect();
-    ends.push(size);
-    ends.sort_unstable();
-    ends
 }
 
 proptest! {

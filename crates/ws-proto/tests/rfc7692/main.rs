@@ -1,6 +1,8 @@
 //! RFC 7692 (permessage-deflate), section by section, and then what no section names: bombs, arbitrary bytes, memory.
 //! Not the framing without compression, which is `rfc6455`.
 
+#[path = "../rfc6455/cuts.rs"]
+mod cuts;
 mod wire;
 
 mod s7_1_negotiation;

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use trunkline_ws_proto::{DeflateParams, IncomingChunk, Limits, MessageKind, ProtocolError, Role};
 use zlib_rs::DeflateFlush;
 
-use crate::arbitrary::{any_message, ends};
+use crate::arbitrary::any_message;
+use crate::cuts::ends;
 use crate::wire::{Event, Peer, TAKEOVER, deflated, masked, noise};
 
 /// A peer that takes chunks and puts them together again.
