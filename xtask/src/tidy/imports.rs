@@ -46,7 +46,12 @@ const TABLE: &[Row] = &[
         &[],
         Only(&["bytes", "thiserror", "httparse", "simdutf8", "sha1", "base64", "tracing", "zlib-rs"]),
     ),
-    row("hub", &["backend", "model"], &[], Only(&["bytes", "thiserror", "hashbrown", "slab", "tracing"])),
+    row(
+        "hub",
+        &["backend", "model"],
+        &["sim"],
+        Only(&["bytes", "thiserror", "hashbrown", "slab", "tracing"]),
+    ),
     row(
         "dialect",
         &["model"],

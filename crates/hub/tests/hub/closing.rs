@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use trunkline_model::Start;
 
-use crate::node::Node;
-use crate::words::*;
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
 
 fn check_empty(node: &mut Node) {
     node.pass(Duration::from_secs(1));

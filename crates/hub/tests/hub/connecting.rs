@@ -2,8 +2,8 @@
 
 use trunkline_model::{Limits, Namespace, Start};
 
-use crate::node::Node;
-use crate::words::*;
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
 
 #[test]
 fn connect_is_answered_with_welcome_and_every_later_connect_refused() {
@@ -90,7 +90,7 @@ fn welcome_spreads_the_retries_over_the_time_that_all_need() {
     let all: Vec<_> = (0..5).map(|_| node.open(0, None)).collect();
     node.does(all[4], connect(None, &[]));
     let heard = node.take_heard(all[4]);
-    let [crate::node::Heard::Reply(trunkline_model::Reply::Welcome { spread, .. })] = &heard[..] else {
+    let [trunkline_sim::Heard::Reply(trunkline_model::Reply::Welcome { spread, .. })] = &heard[..] else {
         panic!("{heard:?}")
     };
     assert_eq!(spread.as_millis(), 1_000, "5 sessions here, 2 workers, 10 per second");

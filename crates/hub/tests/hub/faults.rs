@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use trunkline_model::{HistoryQuery, Kind, Limits, Namespace, Start};
 
-use crate::node::{Node, Who};
-use crate::store::Fate;
-use crate::words::*;
+use trunkline_sim::Fate;
+use trunkline_sim::words::*;
+use trunkline_sim::{Node, Who};
 
 /// Bob follows, Ann publishes.
 fn pair() -> (Node, Who, Who) {

@@ -2,8 +2,8 @@
 
 use trunkline_model::{Capability, Kind, Limits, Reply, Start};
 
-use crate::node::{Heard, Node};
-use crate::words::*;
+use trunkline_sim::words::*;
+use trunkline_sim::{Heard, Node};
 
 #[test]
 fn a_new_channel_is_at_zero_and_what_comes_is_told_to_all_workers() {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use trunkline_model::{Limits, Start};
 
-use crate::node::Node;
-use crate::words::*;
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
 
 #[test]
 fn subscriptions_of_a_session() {

@@ -2,8 +2,8 @@
 
 use trunkline_model::{HistoryQuery, Limits, Offset, Position};
 
-use crate::node::Node;
-use crate::words::*;
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
 
 fn seven(channel: &str) -> Node {
     let limits = Limits { history_page: 1_000, history_page_default: 5, ..Limits::default() };

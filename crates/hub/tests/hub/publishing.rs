@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_model::{Encoding, Kind, Limits, Namespace, Start};
 
-use crate::node::{Heard, Node, START};
-use crate::words::*;
+use trunkline_sim::words::*;
+use trunkline_sim::{Heard, Node, START};
 
 #[test]
 fn offsets_are_dense_over_all_publishers() {
@@ -124,7 +124,7 @@ fn a_refusal_of_the_store_is_told_and_shifts_nothing() {
     let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
     node.does(bob, subscribe(NEAR, Start::Next));
     node.hears(bob);
-    node.store.fates.push_back(crate::store::Fate::NotStored);
+    node.store.fates.push_back(trunkline_sim::Fate::NotStored);
     check(node.asks(ann, publish(NEAR, "x").id(1)), &["[1] error not_available chat:a retry"]);
     check(node.asks(ann, publish(NEAR, "y").id(2)), &["[2] published chat:a a1"]);
     check(node.hears(bob), &["chat:a a1 ann: y (new epoch)"]);

@@ -2,8 +2,8 @@
 
 use trunkline_model::{Epoch, Kind, Limits, Namespace, Start};
 
-use crate::node::Node;
-use crate::words::*;
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
 
 /// Ten stored entries, two published ones, a ring of four.
 fn twelve(channel: &str) -> Node {

@@ -2,8 +2,8 @@
 
 use trunkline_model::{Limits, Start};
 
-use crate::node::Node;
-use crate::words::*;
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
 
 #[test]
 fn subscribers_get_it_without_a_position() {

@@ -14,61 +14,71 @@ use trunkline_model::{
 use crate::node::{Heard, Node, Who};
 
 /// A log owned by worker 0 of two.
-pub(crate) const NEAR: &str = "chat:a";
+pub const NEAR: &str = "chat:a";
 /// A log owned by worker 1 of two.
-pub(crate) const FAR: &str = "chat:b";
+pub const FAR: &str = "chat:b";
 /// A signal channel owned by worker 1 of two.
-pub(crate) const SIGNAL: &str = "live:b";
+pub const SIGNAL: &str = "live:b";
 
-pub(crate) fn name(channel: &str) -> ChannelName {
+/// A channel's name.
+pub fn name(channel: &str) -> ChannelName {
     ChannelName::parse(channel).expect("the test writes valid names")
 }
 
-pub(crate) fn at(epoch: u64, offset: u64) -> Position {
+/// A position.
+pub fn at(epoch: u64, offset: u64) -> Position {
     Position { epoch: Epoch::from_random(epoch), offset: Offset(offset) }
 }
 
-pub(crate) fn since(offset: u64) -> Start {
+/// After this offset of epoch `a`.
+pub fn since(offset: u64) -> Start {
     Start::Since(at(10, offset))
 }
 
-pub(crate) fn connect(secret: Option<&str>, subscribe: &[(&str, Start)]) -> Command {
+/// `connect`, with the secret of an earlier session and channels to resume.
+pub fn connect(secret: Option<&str>, subscribe: &[(&str, Start)]) -> Command {
     let subscribe =
         subscribe.iter().map(|(channel, start)| Subscribe { channel: name(channel), start: *start });
     let session = secret.map(Secret::new);
     Action::Connect(Connect { session, subscribe: subscribe.collect(), ..Connect::default() }).command()
 }
 
-pub(crate) fn subscribe(channel: &str, start: Start) -> Command {
+/// `subscribe`.
+pub fn subscribe(channel: &str, start: Start) -> Command {
     Action::Subscribe(Subscribe { channel: name(channel), start }).command()
 }
 
-pub(crate) fn unsubscribe(channel: &str) -> Command {
+/// `unsubscribe`.
+pub fn unsubscribe(channel: &str) -> Command {
     Action::Unsubscribe(name(channel)).command()
 }
 
-pub(crate) fn publish(channel: &str, text: &str) -> Command {
+/// `publish` of a text.
+pub fn publish(channel: &str, text: &str) -> Command {
     let payload = Payload::new(Form::Text, text.to_owned());
     Action::Publish(Publish { channel: name(channel), payload, key: None }).command()
 }
 
-pub(crate) fn keyed(channel: &str, text: &str, key: &str) -> Command {
+/// `publish` of a text under a key.
+pub fn keyed(channel: &str, text: &str, key: &str) -> Command {
     let key = Some(Key::parse(key).expect("the test writes valid keys"));
     let payload = Payload::new(Form::Text, text.to_owned());
     Action::Publish(Publish { channel: name(channel), payload, key }).command()
 }
 
 /// A question for the newest page; set what it shall ask else.
-pub(crate) fn page(channel: &str) -> HistoryQuery {
+pub fn page(channel: &str) -> HistoryQuery {
     HistoryQuery { channel: name(channel), before: None, after: None, limit: None, at: None }
 }
 
-pub(crate) fn ping() -> Command {
+/// `ping`.
+pub fn ping() -> Command {
     Action::Ping.command()
 }
 
 /// Makes a command of what is asked.
-pub(crate) trait Ask {
+pub trait Ask {
+    /// The command, without an id.
     fn command(self) -> Command;
 }
 
@@ -85,7 +95,8 @@ impl Ask for HistoryQuery {
 }
 
 /// Gives a command a name.
-pub(crate) trait Named {
+pub trait Named {
+    /// The same command under this id.
     fn id(self, id: i64) -> Self;
 }
 
@@ -98,24 +109,24 @@ impl Named for Command {
 /// What a scenario does with a node.
 impl Node {
     /// Sends a command and moves everything.
-    pub(crate) fn does(&mut self, who: Who, command: Command) {
+    pub fn does(&mut self, who: Who, command: Command) {
         self.send(who, command);
         self.settle();
     }
 
     /// Sends a command, moves everything, and gives what this connection heard.
-    pub(crate) fn asks(&mut self, who: Who, command: Command) -> Vec<String> {
+    pub fn asks(&mut self, who: Who, command: Command) -> Vec<String> {
         self.does(who, command);
         self.hears(who)
     }
 
     /// What the connection heard since this was last asked.
-    pub(crate) fn hears(&mut self, who: Who) -> Vec<String> {
+    pub fn hears(&mut self, who: Who) -> Vec<String> {
         self.take_heard(who).iter().map(line).collect()
     }
 
     /// Publishes `1`, `2`, … to the channel in the name of the store's own past.
-    pub(crate) fn fill(&mut self, channel: &str, count: u64) {
+    pub fn fill(&mut self, channel: &str, count: u64) {
         let (channel, ts) = (name(channel), self.now().ts);
         for _ in 0..count {
             let text = (self.store.log(&channel).head() + 1).to_string();
@@ -124,7 +135,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn pass(&mut self, time: Duration) {
+    /// Lets time pass and moves everything.
+    pub fn pass(&mut self, time: Duration) {
         self.uptime += time;
         self.tick();
         self.settle();
@@ -133,11 +145,12 @@ impl Node {
 
 /// Compares what was heard with the lines that are expected.
 #[track_caller]
-pub(crate) fn check(heard: Vec<String>, expect: &[&str]) {
+pub fn check(heard: Vec<String>, expect: &[&str]) {
     assert_eq!(heard, expect);
 }
 
-pub(crate) fn line(heard: &Heard) -> String {
+/// What was heard, as one line.
+pub fn line(heard: &Heard) -> String {
     match heard {
         Heard::Reply(reply) => reply_line(reply),
         Heard::Message(publication) => message_line(publication),
@@ -204,7 +217,7 @@ fn texts(items: &[Arc<Publication>], more: bool) -> String {
 }
 
 /// What a publication carries. Long ones are told by their length.
-pub(crate) fn text(publication: &Publication) -> String {
+pub fn text(publication: &Publication) -> String {
     match std::str::from_utf8(&publication.payload.bytes) {
         Ok(text) if text.len() <= 40 => text.to_owned(),
         _ => format!("({} bytes)", publication.payload.bytes.len()),
@@ -224,7 +237,7 @@ fn of(id: &Option<CommandId>) -> String {
 }
 
 /// A namespace like `log`, with a hot ring of so many entries.
-pub(crate) fn ring_of(entries: u32) -> Namespace {
+pub fn ring_of(entries: u32) -> Namespace {
     Namespace { recover_entries: entries, ..Namespace::of_kind(trunkline_model::Kind::Log) }
 }
 

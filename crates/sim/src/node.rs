@@ -16,17 +16,19 @@ use trunkline_model::{
 use crate::store::TestStore;
 
 /// The wall clock when the node starts.
-pub(crate) const START: u64 = 1_800_000_000_000;
+pub const START: u64 = 1_800_000_000_000;
 
 /// One client's connection.
-pub(crate) type Who = usize;
+pub type Who = usize;
 
 /// What a connection is told.
 #[derive(Clone, Debug)]
-pub(crate) enum Heard {
+pub enum Heard {
+    /// The answer to a command.
     Reply(Reply),
     /// A publication, from the replay or as it comes.
     Message(Arc<Publication>),
+    /// Something unasked that is no publication.
     Pushed(Push),
     /// It may send again.
     Ready,
@@ -47,16 +49,20 @@ struct Seat {
 
 /// A node.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     hubs: Vec<Hub>,
-    pub(crate) store: TestStore,
+    /// The store.
+    pub store: TestStore,
     queues: Vec<VecDeque<Peer>>,
     /// Queues that [`Node::settle`] leaves alone: (from, to).
-    pub(crate) held_queues: Vec<(u16, u16)>,
-    pub(crate) hold_appends: bool,
-    pub(crate) hold_reads: bool,
+    pub held_queues: Vec<(u16, u16)>,
+    /// [`Node::settle`] commits and answers no append.
+    pub hold_appends: bool,
+    /// [`Node::settle`] carries out and answers no read.
+    pub hold_reads: bool,
     capacity: usize,
-    pub(crate) uptime: Duration,
+    /// How long the node has run.
+    pub uptime: Duration,
     seats: Vec<Seat>,
     /// Per worker and slot: who sits there.
     slots: Vec<Vec<Option<Who>>>,
@@ -66,18 +72,19 @@ pub(crate) struct Node {
     /// Sessions whose outbox is to have room again.
     crowded: Vec<(u16, SessionId)>,
     /// Outboxes stay full.
-    pub(crate) hold_room: bool,
+    pub hold_room: bool,
     /// The fullest that any queue has been.
-    pub(crate) fullest: usize,
+    pub fullest: usize,
     /// How often a session fell behind.
-    pub(crate) fell_behind: usize,
+    pub fell_behind: usize,
     /// What is still to be carried out, in order.
     outputs: VecDeque<(u16, Output)>,
     performing: bool,
 }
 
 impl Node {
-    pub(crate) fn new(workers: u16, limits: Limits, namespaces: Namespaces) -> Self {
+    /// A node of so many workers.
+    pub fn new(workers: u16, limits: Limits, namespaces: Namespaces) -> Self {
         let capacity = limits.queue;
         let (limits, namespaces) = (Arc::new(limits), Arc::new(namespaces));
         let hub = |me| Hub::new(me, workers, Arc::clone(&limits), Arc::clone(&namespaces));
@@ -105,30 +112,32 @@ impl Node {
     }
 
     /// Two workers with the default limits, and the namespaces `chat` (log) and `live` (signal).
-    pub(crate) fn usual() -> Self {
+    pub fn usual() -> Self {
         Self::with(Limits::default(), Namespace::of_kind(Kind::Log))
     }
 
     /// Two workers with these limits; `chat` is as given.
-    pub(crate) fn with(limits: Limits, chat: Namespace) -> Self {
+    pub fn with(limits: Limits, chat: Namespace) -> Self {
         let mut namespaces = Namespaces::default();
         namespaces.insert("chat", chat);
         namespaces.insert("live", Namespace::of_kind(Kind::Signal));
         Self::new(2, limits, namespaces)
     }
 
-    pub(crate) fn workers(&self) -> u16 {
+    /// How many workers it has.
+    pub fn workers(&self) -> u16 {
         self.hubs.len() as u16
     }
 
-    pub(crate) fn now(&self) -> Moment {
+    /// The moment in which the next input comes in.
+    pub fn now(&self) -> Moment {
         Moment { ts: Timestamp(START + self.uptime.as_millis() as u64), uptime: self.uptime }
     }
 
     // ---- connections ----
 
     /// A connection at `worker`; without a name its first command asks the door.
-    pub(crate) fn open(&mut self, worker: u16, name: Option<&str>) -> Who {
+    pub fn open(&mut self, worker: u16, name: Option<&str>) -> Who {
         let (who, slots) = (self.seats.len(), &mut self.slots[usize::from(worker)]);
         let index = slots.iter().position(Option::is_none).unwrap_or(slots.len());
         if index == slots.len() {
@@ -153,7 +162,7 @@ impl Node {
     }
 
     /// A connection of the server's own API.
-    pub(crate) fn open_unnamed(&mut self, worker: u16) -> Who {
+    pub fn open_unnamed(&mut self, worker: u16) -> Who {
         let who = self.open(worker, None);
         let session = self.seats[who].id;
         self.handle(worker, Input::Closed { session });
@@ -162,7 +171,8 @@ impl Node {
         who
     }
 
-    pub(crate) fn close(&mut self, who: Who) {
+    /// The connection ends.
+    pub fn close(&mut self, who: Who) {
         let (worker, id) = (self.seats[who].worker, self.seats[who].id);
         self.seats[who].open = false;
         self.slots[usize::from(worker)][id.index as usize] = None;
@@ -171,37 +181,38 @@ impl Node {
     }
 
     /// Whether the hub takes a command of this connection now.
-    pub(crate) fn accepts(&mut self, who: Who) -> bool {
+    pub fn accepts(&mut self, who: Who) -> bool {
         let (worker, id) = (self.seats[who].worker, self.seats[who].id);
         self.hubs[usize::from(worker)].accepts(id)
     }
 
     /// Hands in a command, and moves nothing else.
-    pub(crate) fn send(&mut self, who: Who, command: Command) {
+    pub fn send(&mut self, who: Who, command: Command) {
         assert!(self.accepts(who), "the test sends though the hub does not accept");
         let (worker, session) = (self.seats[who].worker, self.seats[who].id);
         self.handle(worker, Input::Command { session, command });
     }
 
     /// From now on the outbox takes so many deliveries until it has drained.
-    pub(crate) fn make_slow(&mut self, who: Who, room: usize) {
+    pub fn make_slow(&mut self, who: Who, room: usize) {
         let seat = &mut self.seats[who];
         (seat.room, seat.room_when_drained) = (room, room.max(1));
     }
 
-    pub(crate) fn take_heard(&mut self, who: Who) -> Vec<Heard> {
+    /// Takes all that the connection heard.
+    pub fn take_heard(&mut self, who: Who) -> Vec<Heard> {
         self.heard(who, usize::MAX)
     }
 
     /// Takes the oldest `count` of what the connection heard.
-    pub(crate) fn heard(&mut self, who: Who, count: usize) -> Vec<Heard> {
+    pub fn heard(&mut self, who: Who, count: usize) -> Vec<Heard> {
         let heard = &mut self.seats[who].heard;
         heard.drain(..count.min(heard.len())).collect()
     }
 
     /// Says of the session that asked first that its outbox has room; then answers the oldest question to the
     /// door: a guest, or whoever the secret `s-…` names.
-    pub(crate) fn admit(&mut self) -> bool {
+    pub fn admit(&mut self) -> bool {
         if !self.crowded.is_empty() && !self.hold_room {
             let (worker, session) = self.crowded.remove(0);
             if let Some(who) = self.sits(worker, session) {
@@ -224,7 +235,7 @@ impl Node {
     // ---- single movements ----
 
     /// Tells `worker` how much room its queues have, as its loop does once per turn.
-    pub(crate) fn tell_room(&mut self, worker: u16) {
+    pub fn tell_room(&mut self, worker: u16) {
         for other in (0..self.workers()).filter(|other| *other != worker) {
             let free = self.capacity - self.queue(worker, other).len();
             let mut out = Vec::new();
@@ -235,33 +246,34 @@ impl Node {
     }
 
     /// Hands over the oldest message of a queue; `false` if there is none.
-    pub(crate) fn hand_over(&mut self, from: u16, to: u16) -> bool {
+    pub fn hand_over(&mut self, from: u16, to: u16) -> bool {
         let Some(message) = self.queue(from, to).pop_front() else { return false };
         self.handle(to, Input::Peer { from, message });
         true
     }
 
     /// Commits the oldest append.
-    pub(crate) fn commit(&mut self) -> bool {
+    pub fn commit(&mut self) -> bool {
         let now = self.now().ts;
         self.store.commit(now)
     }
 
     /// Gives `worker` the answer to its oldest append that was committed.
-    pub(crate) fn answer_append(&mut self, worker: u16) -> bool {
+    pub fn answer_append(&mut self, worker: u16) -> bool {
         let Some(answer) = self.store.next_appended(worker) else { return false };
         self.handle(worker, Input::Stored(answer));
         true
     }
 
     /// Gives one of the answers to reads to the worker that asked.
-    pub(crate) fn answer_read(&mut self, index: usize) {
+    pub fn answer_read(&mut self, index: usize) {
         let answer = self.store.take_answer(index);
         let worker = answer.ticket().worker;
         self.handle(worker, Input::Stored(answer));
     }
 
-    pub(crate) fn tick(&mut self) {
+    /// Tells every worker that time has passed.
+    pub fn tick(&mut self) {
         for worker in 0..self.workers() {
             self.handle(worker, Input::Tick);
         }
@@ -270,7 +282,7 @@ impl Node {
     // ---- everything ----
 
     /// Moves everything that is not held until all is quiet.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for _ in 0..1_000_000 {
             if !self.move_once() {
                 return;
@@ -280,7 +292,7 @@ impl Node {
     }
 
     /// Moves a little of everything; `false` if nothing was to be moved.
-    pub(crate) fn move_once(&mut self) -> bool {
+    pub fn move_once(&mut self) -> bool {
         let mut moved = self.admit();
         for from in 0..self.workers() {
             self.tell_room(from);
@@ -308,7 +320,7 @@ impl Node {
     }
 
     /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
-    pub(crate) fn leftovers(&self) -> Vec<&'static str> {
+    pub fn leftovers(&self) -> Vec<&'static str> {
         const EMPTY: [&str; 9] = [
             "channels: {}",
             "waiting: {}",
@@ -391,7 +403,7 @@ impl Node {
 
     /// Lets `inputs` come in before anything of what comes of them is carried out, as a worker does with the answers that
     /// the store gives together.
-    pub(crate) fn together(&mut self, inputs: impl FnOnce(&mut Self)) {
+    pub fn together(&mut self, inputs: impl FnOnce(&mut Self)) {
         self.performing = true;
         inputs(self);
         self.performing = false;
@@ -430,7 +442,7 @@ impl Node {
 }
 
 /// Who `name` is.
-pub(crate) fn identity(name: &str) -> Identity {
+pub fn identity(name: &str) -> Identity {
     Identity {
         client: ClientId::new(&format!("c-{name}")),
         user: UserName::new(name),

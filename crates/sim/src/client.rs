@@ -28,11 +28,28 @@ pub(crate) struct Truth<'a> {
 
 /// What happened how often, to see that a run reaches what it is meant to reach.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(pub(crate) BTreeMap<&'static str, u64>);
+pub struct Tally(BTreeMap<&'static str, u64>);
 
 impl Tally {
-    pub(crate) fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
+    /// It happened once more.
+    pub fn count(&mut self, what: &'static str) {
+        self.add(what, 1);
+    }
+
+    /// It happened so many times more.
+    pub fn add(&mut self, what: &'static str, times: u64) {
+        *self.0.entry(what).or_default() += times;
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn times(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+
+    /// Adds what happened in another run.
+    pub fn add_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|(what, times)| self.add(what, *times));
     }
 }
 

@@ -11,8 +11,10 @@ use trunkline_model::{ChannelName, Epoch, Key, Offset, Position, Publication, Pu
 
 /// What becomes of an append.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fate {
+pub enum Fate {
+    /// It is stored.
     Stored,
+    /// It is not stored, and the answer says so.
     NotStored,
     /// It is stored, but the answer says that nobody knows.
     UnknownStored,
@@ -22,31 +24,35 @@ pub(crate) enum Fate {
 
 /// The truth about one channel. What was trimmed is still here, but no read gives it.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) entries: Vec<Arc<Publication>>,
+pub struct Log {
+    /// All of it, from offset 1 on.
+    pub entries: Vec<Arc<Publication>>,
     trimmed: u64,
 }
 
 impl Log {
-    pub(crate) fn head(&self) -> u64 {
+    /// The newest offset.
+    pub fn head(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    pub(crate) fn floor(&self) -> u64 {
+    /// The first offset that can be read.
+    pub fn floor(&self) -> u64 {
         self.trimmed + 1
     }
 
-    pub(crate) fn entry(&self, offset: u64) -> Option<&Arc<Publication>> {
+    /// The entry at this offset.
+    pub fn entry(&self, offset: u64) -> Option<&Arc<Publication>> {
         self.entries.get(usize::try_from(offset.checked_sub(1)?).ok()?)
     }
 
     /// `first..=last`, which are there.
-    pub(crate) fn range(&self, first: u64, last: u64) -> &[Arc<Publication>] {
+    pub fn range(&self, first: u64, last: u64) -> &[Arc<Publication>] {
         if first > last { &[] } else { &self.entries[first as usize - 1..last as usize] }
     }
 
     /// Whether `position` is one of this log's places.
-    pub(crate) fn holds(&self, position: Position) -> bool {
+    pub fn holds(&self, position: Position) -> bool {
         position.offset == Offset::ZERO
             || self.entry(position.offset.0).is_some_and(|entry| entry.position == Some(position))
     }
@@ -58,10 +64,12 @@ impl Log {
 
 /// The store.
 #[derive(Debug)]
-pub(crate) struct TestStore {
-    pub(crate) logs: BTreeMap<ChannelName, Log>,
+pub struct TestStore {
+    /// The truth about each channel that was ever written to.
+    pub logs: BTreeMap<ChannelName, Log>,
     keys: HashMap<(ChannelName, Publisher, Key), Appended>,
-    pub(crate) epoch: Epoch,
+    /// The epoch under which entries are written now.
+    pub epoch: Epoch,
     appends: VecDeque<(Ticket, Append)>,
     reads: Vec<Request>,
     /// Answers to appends, per worker, in order.
@@ -69,15 +77,17 @@ pub(crate) struct TestStore {
     /// Answers to reads, in no order.
     read: Vec<Answer>,
     /// What becomes of the next appends; stored when this is empty.
-    pub(crate) fates: VecDeque<Fate>,
+    pub fates: VecDeque<Fate>,
     /// So many of the next reads fail.
-    pub(crate) failing_reads: usize,
-    /// Reads and appends that were asked, ever.
-    pub(crate) reads_asked: usize,
-    pub(crate) appends_asked: usize,
+    pub failing_reads: usize,
+    /// Reads that were asked, ever.
+    pub reads_asked: usize,
+    /// Appends that were asked, ever.
+    pub appends_asked: usize,
 }
 
 impl TestStore {
+    /// An empty store.
     pub(crate) fn new() -> Self {
         Self {
             logs: BTreeMap::new(),
@@ -94,7 +104,8 @@ impl TestStore {
         }
     }
 
-    pub(crate) fn submit(&mut self, request: Request) {
+    /// Takes a request; it waits until it is committed or carried out.
+    pub fn submit(&mut self, request: Request) {
         match request {
             Request::Append(ticket, append) => {
                 self.appends_asked += 1;
@@ -108,7 +119,7 @@ impl TestStore {
     }
 
     /// Commits the oldest append; `false` if there is none.
-    pub(crate) fn commit(&mut self, now: Timestamp) -> bool {
+    pub fn commit(&mut self, now: Timestamp) -> bool {
         let Some((ticket, append)) = self.appends.pop_front() else { return false };
         let result = match self.fates.pop_front().unwrap_or(Fate::Stored) {
             Fate::Stored => Ok(self.append(&append, now)),
@@ -124,17 +135,17 @@ impl TestStore {
     }
 
     /// How many reads wait to be carried out.
-    pub(crate) fn waiting_reads(&self) -> usize {
+    pub fn waiting_reads(&self) -> usize {
         self.reads.len()
     }
 
     /// How many answers to reads wait to be given.
-    pub(crate) fn waiting_answers(&self) -> usize {
+    pub fn waiting_answers(&self) -> usize {
         self.read.len()
     }
 
     /// Carries out one of the reads.
-    pub(crate) fn carry_out(&mut self, index: usize) {
+    pub fn carry_out(&mut self, index: usize) {
         let request = self.reads.remove(index);
         let fails = self.failing_reads > 0;
         self.failing_reads -= usize::from(fails);
@@ -149,17 +160,17 @@ impl TestStore {
     }
 
     /// The next answer to an append of `worker`.
-    pub(crate) fn next_appended(&mut self, worker: u16) -> Option<Answer> {
+    pub fn next_appended(&mut self, worker: u16) -> Option<Answer> {
         self.appended.get_mut(&worker)?.pop_front()
     }
 
     /// One of the answers to reads.
-    pub(crate) fn take_answer(&mut self, index: usize) -> Answer {
+    pub fn take_answer(&mut self, index: usize) -> Answer {
         self.read.remove(index)
     }
 
     /// Writes an entry that was there before the test began.
-    pub(crate) fn put(&mut self, channel: &ChannelName, mut entry: Publication) {
+    pub fn put(&mut self, channel: &ChannelName, mut entry: Publication) {
         let epoch = self.epoch;
         let log = self.logs.entry(channel.clone()).or_default();
         entry.begins_epoch = log.epoch_at(log.head()) != Some(epoch);
@@ -168,11 +179,12 @@ impl TestStore {
     }
 
     /// Lets go of everything up to `last`. A hub notices when it opens the channel.
-    pub(crate) fn trim(&mut self, channel: &ChannelName, last: u64) {
+    pub fn trim(&mut self, channel: &ChannelName, last: u64) {
         self.logs.entry(channel.clone()).or_default().trimmed = last;
     }
 
-    pub(crate) fn log(&self, channel: &ChannelName) -> &Log {
+    /// The truth about one channel.
+    pub fn log(&self, channel: &ChannelName) -> &Log {
         static EMPTY: Log = Log { entries: Vec::new(), trimmed: 0 };
         self.logs.get(channel).unwrap_or(&EMPTY)
     }
