@@ -559,8 +559,7 @@ fn check_page(query: &HistoryQuery, page: &Page, truth: Truth<'_>) {
 
 /// The unique part of a payload; what follows the blank is padding.
 pub(crate) fn uid_of(publication: &Publication) -> String {
-    let text = std::str::from_utf8(&publication.payload.bytes).expect("the simulation publishes text");
-    text.split_once(' ').map_or(text, |(uid, _)| uid).to_owned()
+    crate::store::uid_of(publication).to_owned()
 }
 
 /// The session that published it, and its number there.

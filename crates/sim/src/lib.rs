@@ -15,7 +15,9 @@
 mod client;
 mod node;
 mod rng;
+mod spelling;
 mod store;
+mod violation;
 pub mod words;
 mod world;
 
@@ -23,4 +25,5 @@ pub use client::Tally;
 pub use node::{Heard, Node, START, Who, identity};
 pub use rng::Rng;
 pub use store::{Fate, Log, TestStore};
+pub use violation::{Checked, Checker, Violation};
 pub use world::run;

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use trunkline_hub::{Hub, Input, Moment, Output, Peer, SessionId};
 use trunkline_model::{
-    ClientId, Command, Identity, Kind, Limits, Namespace, Namespaces, Publication, Publisher, Push, Reply,
-    Secret, Timestamp, UserName,
+    ChannelName, ClientId, Command, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Position,
+    Publication, Publisher, Push, Reply, Secret, Timestamp, UserName,
 };
 
+use crate::spelling::{check_command, check_heard};
 use crate::store::TestStore;
+use crate::violation::{Checked, Checker, Violation, broken, ensure};
 
 /// The wall clock when the node starts.
 pub const START: u64 = 1_800_000_000_000;
@@ -77,9 +79,22 @@ pub struct Node {
     pub fullest: usize,
     /// How often a session fell behind.
     pub fell_behind: usize,
+    /// What all hubs share.
+    limits: Arc<Limits>,
+    namespaces: Arc<Namespaces>,
+    /// The wall clock when the node started last.
+    started: u64,
+    /// Guests that were admitted, ever: each has a public id of its own.
+    guests: u64,
+    /// Whether commands and answers go through `trunkline.v1`.
+    pub spelled: bool,
+    /// The first broken promise that was seen from here.
+    broken: Option<Violation>,
     /// What is still to be carried out, in order.
     outputs: VecDeque<(u16, Output)>,
     performing: bool,
+    /// Connections of which deliveries from before they fell behind may still come.
+    lagging: Vec<Who>,
 }
 
 impl Node {
@@ -87,10 +102,9 @@ impl Node {
     pub fn new(workers: u16, limits: Limits, namespaces: Namespaces) -> Self {
         let capacity = limits.queue;
         let (limits, namespaces) = (Arc::new(limits), Arc::new(namespaces));
-        let hub = |me| Hub::new(me, workers, Arc::clone(&limits), Arc::clone(&namespaces));
         let count = usize::from(workers);
         Self {
-            hubs: (0..workers).map(hub).collect(),
+            hubs: hubs(workers, &limits, &namespaces),
             store: TestStore::new(),
             queues: (0..count * count).map(|_| VecDeque::new()).collect(),
             held_queues: Vec::new(),
@@ -106,8 +120,15 @@ impl Node {
             hold_room: false,
             fullest: 0,
             fell_behind: 0,
+            limits,
+            namespaces,
+            started: START,
+            guests: 0,
+            spelled: false,
+            broken: None,
             outputs: VecDeque::new(),
             performing: false,
+            lagging: Vec::new(),
         }
     }
 
@@ -131,7 +152,7 @@ impl Node {
 
     /// The moment in which the next input comes in.
     pub fn now(&self) -> Moment {
-        Moment { ts: Timestamp(START + self.uptime.as_millis() as u64), uptime: self.uptime }
+        Moment { ts: Timestamp(self.started + self.uptime.as_millis() as u64), uptime: self.uptime }
     }
 
     // ---- connections ----
@@ -189,6 +210,9 @@ impl Node {
     /// Hands in a command, and moves nothing else.
     pub fn send(&mut self, who: Who, command: Command) {
         assert!(self.accepts(who), "the test sends though the hub does not accept");
+        if self.spelled {
+            check_command(&command).unwrap_or_else(|violation| self.breaks(violation));
+        }
         let (worker, session) = (self.seats[who].worker, self.seats[who].id);
         self.handle(worker, Input::Command { session, command });
     }
@@ -226,7 +250,11 @@ impl Node {
         }
         let (who, presented) = self.admits.remove(0);
         let name = presented.as_ref().and_then(|secret| secret.reveal().strip_prefix("s-"));
-        let identity = identity(name.unwrap_or("guest"));
+        self.guests += 1;
+        // The public id is another one for each connection; what counts for keys is who it is.
+        let name = name.unwrap_or("guest");
+        let client = ClientId::new(&format!("c-{name}-{}", self.guests));
+        let identity = Identity { client, ..identity(name) };
         let (worker, session) = (self.seats[who].worker, self.seats[who].id);
         self.handle(worker, Input::Admitted { session, identity });
         true
@@ -282,13 +310,54 @@ impl Node {
     // ---- everything ----
 
     /// Moves everything that is not held until all is quiet.
+    ///
+    /// # Panics
+    /// If it never comes to rest, or what leaves the hubs breaks a promise.
     pub fn settle(&mut self) {
-        for _ in 0..1_000_000 {
+        self.try_settle().unwrap_or_else(|violation| panic!("{violation}"));
+    }
+
+    /// Moves everything that is not held until all is quiet.
+    pub(crate) fn try_settle(&mut self) -> Checked {
+        for _ in 0..100_000 {
             if !self.move_once() {
-                return;
+                return self.check();
             }
         }
-        panic!("it never comes to rest");
+        broken(Checker::Quiet, "it never comes to rest")
+    }
+
+    /// What was seen of the hubs' doings up to now, and whether what is under way is within the limits.
+    pub(crate) fn check(&self) -> Checked {
+        let seen = self.broken.as_ref().or(self.store.broken.as_ref());
+        if let Some(violation) = seen {
+            return Err(violation.clone());
+        }
+        for worker in 0..self.workers() {
+            let (reads, appends) = self.store.under_way(worker);
+            let within = reads <= self.limits.reads_in_flight && appends <= self.limits.appends_in_flight;
+            ensure(within, Checker::Caps, || {
+                format!("worker {worker} has {reads} reads, {appends} appends under way")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The node ends without a word, and starts again: what was in its memory, in its queues and on its lines is gone.
+    /// The store is opened under `epoch`; if `restored`, with what the backup holds. Says how many entries that has cost.
+    pub fn crash(&mut self, epoch: Epoch, restored: bool) -> usize {
+        self.started = self.now().ts.0 + 1_000;
+        self.uptime = Duration::ZERO;
+        self.hubs = hubs(self.workers(), &self.limits, &self.namespaces);
+        self.queues.iter_mut().for_each(VecDeque::clear);
+        for seat in &mut self.seats {
+            (seat.open, seat.heard) = (false, VecDeque::new());
+        }
+        self.slots.iter_mut().for_each(Vec::clear);
+        self.generations.iter_mut().for_each(Vec::clear);
+        self.admits.clear();
+        self.crowded.clear();
+        self.store.crash(epoch, restored)
     }
 
     /// Moves a little of everything; `false` if nothing was to be moved.
@@ -366,11 +435,13 @@ impl Node {
             match output {
                 Output::Reply { session, reply } => self.hear(worker, session, Heard::Reply(reply)),
                 Output::Push { session, push: Push::Message(publication) } => {
+                    self.check_durable(&publication.channel, publication.position);
                     self.hear(worker, session, Heard::Message(publication));
                 }
                 Output::Push { session, push } => self.hear(worker, session, Heard::Pushed(push)),
                 Output::Ready { session } => self.hear(worker, session, Heard::Ready),
                 Output::Deliver { publication, sessions } => {
+                    self.check_durable(&publication.channel, publication.position);
                     for &session in sessions.iter() {
                         self.deliver(worker, session, &publication);
                     }
@@ -380,7 +451,10 @@ impl Node {
                     queue.push_back(message);
                     let length = queue.len();
                     self.fullest = self.fullest.max(length);
-                    assert!(length <= self.capacity, "the queue {worker} → {to} overflows");
+                    if length > self.capacity {
+                        let what = format!("the queue {worker} → {to} holds {length} of {}", self.capacity);
+                        self.breaks(Violation { checker: Checker::Caps, what });
+                    }
                 }
                 Output::Store(request) => self.store.submit(request),
                 Output::Admit { session, presented } => {
@@ -398,7 +472,9 @@ impl Node {
             }
         }
         self.performing = false;
-        self.seats.iter_mut().for_each(|seat| seat.lagging = false);
+        for who in self.lagging.drain(..) {
+            self.seats[who].lagging = false;
+        }
     }
 
     /// Lets `inputs` come in before anything of what comes of them is carried out, as a worker does with the answers that
@@ -422,7 +498,9 @@ impl Node {
             seat.heard.push_back(Heard::Message(Arc::clone(publication)));
         } else if publication.position.is_some() {
             seat.lagging = true;
+            self.lagging.push(who);
             // The socket may take some bytes before the hub is told that it did.
+            let seat = &mut self.seats[who];
             seat.room = seat.room_when_drained;
             self.fell_behind += 1;
             self.handle(worker, Input::Behind { session, publication: Arc::clone(publication) });
@@ -430,15 +508,41 @@ impl Node {
     }
 
     fn hear(&mut self, worker: u16, session: SessionId, heard: Heard) {
+        match &heard {
+            Heard::Reply(Reply::Published { channel, position, .. }) => {
+                self.check_durable(channel, *position)
+            }
+            Heard::Message(_) | Heard::Reply(_) | Heard::Pushed(_) | Heard::Ready => {}
+        }
+        if self.spelled {
+            check_heard(&heard).unwrap_or_else(|violation| self.breaks(violation));
+        }
         if let Some(who) = self.sits(worker, session) {
             self.seats[who].heard.push_back(heard);
         }
+    }
+
+    /// What is told of a log is committed by then.
+    fn check_durable(&mut self, channel: &ChannelName, position: Option<Position>) {
+        let Some(position) = position else { return };
+        if !self.store.log(channel).holds(position) {
+            let what = format!("{position:?} of {channel} is told and not stored");
+            self.breaks(Violation { checker: Checker::Durable, what });
+        }
+    }
+
+    fn breaks(&mut self, violation: Violation) {
+        self.broken.get_or_insert(violation);
     }
 
     fn sits(&self, worker: u16, session: SessionId) -> Option<Who> {
         let who = self.slots[usize::from(worker)].get(session.index as usize).copied().flatten()?;
         (self.seats[who].id == session && self.seats[who].open).then_some(who)
     }
+}
+
+fn hubs(workers: u16, limits: &Arc<Limits>, namespaces: &Arc<Namespaces>) -> Vec<Hub> {
+    (0..workers).map(|me| Hub::new(me, workers, Arc::clone(limits), Arc::clone(namespaces))).collect()
 }
 
 /// Who `name` is.

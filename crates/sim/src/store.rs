@@ -1,13 +1,21 @@
-//! A store that lives in the test: appends are committed in the order they were submitted, reads see what is
-//! committed when they are carried out, and the test says when each happens and what fails.
+//! The store of a simulated node: a [`MemoryLog`] behind queues of which whoever holds the node says when each thing
+//! happens and what fails. Appends are committed in the order they were submitted; reads see what is committed when
+//! they are carried out.
+//!
+//! Beside it stands the truth, which no hub sees: per channel a list of all that was ever stored, with what was
+//! trimmed, and the set of keys. Each answer of the log is compared with what that reference says.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use trunkline_backend::{
-    Answer, Append, Appended, Direction, Head, Meter, Read, ReadResult, Request, StoreError, Ticket, Window,
+    Answer, Append, Appended, Head, MemoryLog, Read, Request, StoreError, Ticket, Window,
 };
-use trunkline_model::{ChannelName, Epoch, Key, Offset, Position, Publication, Publisher, Timestamp};
+use trunkline_model::{
+    ChannelName, Epoch, Key, Offset, Payload, Position, Publication, Publisher, Timestamp,
+};
+
+use crate::violation::{Checker, Violation};
 
 /// What becomes of an append.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,35 +31,49 @@ pub enum Fate {
 }
 
 /// The truth about one channel. What was trimmed is still here, but no read gives it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Log {
     /// All of it, from offset 1 on.
     pub entries: Vec<Arc<Publication>>,
     trimmed: u64,
+    /// What was trimmed when the node started.
+    trimmed_at_start: u64,
 }
 
 impl Log {
     /// The newest offset.
+    #[must_use]
     pub fn head(&self) -> u64 {
         self.entries.len() as u64
     }
 
     /// The first offset that can be read.
+    #[must_use]
     pub fn floor(&self) -> u64 {
         self.trimmed + 1
     }
 
+    /// The floor when the node started: a hub that has not looked since may still say this one.
+    #[must_use]
+    pub fn floor_at_start(&self) -> u64 {
+        self.trimmed_at_start + 1
+    }
+
     /// The entry at this offset.
+    #[must_use]
     pub fn entry(&self, offset: u64) -> Option<&Arc<Publication>> {
         self.entries.get(usize::try_from(offset.checked_sub(1)?).ok()?)
     }
 
-    /// `first..=last`, which are there.
+    /// `first..=last`, as far as it is there.
+    #[must_use]
     pub fn range(&self, first: u64, last: u64) -> &[Arc<Publication>] {
+        let (first, last) = (first.max(1), last.min(self.head()));
         if first > last { &[] } else { &self.entries[first as usize - 1..last as usize] }
     }
 
     /// Whether `position` is one of this log's places.
+    #[must_use]
     pub fn holds(&self, position: Position) -> bool {
         position.offset == Offset::ZERO
             || self.entry(position.offset.0).is_some_and(|entry| entry.position == Some(position))
@@ -62,14 +84,24 @@ impl Log {
     }
 }
 
+type KeyScope = (ChannelName, Publisher, Key);
+
+/// What survives a crash, and what a backup holds.
+#[derive(Clone, Debug)]
+struct Durable {
+    log: MemoryLog,
+    truth: BTreeMap<ChannelName, Log>,
+    /// Where each key was stored first, and until when that is remembered.
+    keys: HashMap<KeyScope, (Appended, Timestamp)>,
+}
+
 /// The store.
 #[derive(Debug)]
 pub struct TestStore {
-    /// The truth about each channel that was ever written to.
-    pub logs: BTreeMap<ChannelName, Log>,
-    keys: HashMap<(ChannelName, Publisher, Key), Appended>,
-    /// The epoch under which entries are written now.
-    pub epoch: Epoch,
+    durable: Durable,
+    backup: Option<Box<Durable>>,
+    /// Payloads that were stored and are gone, because a backup without them was restored.
+    lost: HashSet<Box<str>>,
     appends: VecDeque<(Ticket, Append)>,
     reads: Vec<Request>,
     /// Answers to appends, per worker, in order.
@@ -84,15 +116,21 @@ pub struct TestStore {
     pub reads_asked: usize,
     /// Appends that were asked, ever.
     pub appends_asked: usize,
+    /// Reads that failed, ever.
+    pub reads_failed: usize,
+    /// Appends that were not stored, or of which that is unknown, ever.
+    pub appends_failed: usize,
+    /// The first broken promise that was seen from here.
+    pub(crate) broken: Option<Violation>,
 }
 
 impl TestStore {
-    /// An empty store.
     pub(crate) fn new() -> Self {
+        let log = MemoryLog::new(Epoch::from_random(10));
         Self {
-            logs: BTreeMap::new(),
-            keys: HashMap::new(),
-            epoch: Epoch::from_random(10),
+            durable: Durable { log, truth: BTreeMap::new(), keys: HashMap::new() },
+            backup: None,
+            lost: HashSet::new(),
             appends: VecDeque::new(),
             reads: Vec::new(),
             appended: BTreeMap::new(),
@@ -101,6 +139,9 @@ impl TestStore {
             failing_reads: 0,
             reads_asked: 0,
             appends_asked: 0,
+            reads_failed: 0,
+            appends_failed: 0,
+            broken: None,
         }
     }
 
@@ -113,6 +154,9 @@ impl TestStore {
             }
             read => {
                 self.reads_asked += 1;
+                if let Request::Head(ticket, channel, _) = &read {
+                    self.check_stampede(*ticket, channel);
+                }
                 self.reads.push(read);
             }
         }
@@ -121,12 +165,14 @@ impl TestStore {
     /// Commits the oldest append; `false` if there is none.
     pub fn commit(&mut self, now: Timestamp) -> bool {
         let Some((ticket, append)) = self.appends.pop_front() else { return false };
-        let result = match self.fates.pop_front().unwrap_or(Fate::Stored) {
-            Fate::Stored => Ok(self.append(&append, now)),
+        let fate = self.fates.pop_front().unwrap_or(Fate::Stored);
+        self.appends_failed += usize::from(fate != Fate::Stored);
+        let result = match fate {
+            Fate::Stored => Ok(self.append(append, now)),
             Fate::NotStored => Err(StoreError::NotStored("the disk is full".to_owned())),
             Fate::UnknownLost => Err(StoreError::Unknown("the line broke".to_owned())),
             Fate::UnknownStored => {
-                self.append(&append, now);
+                self.append(append, now);
                 Err(StoreError::Unknown("the line broke".to_owned()))
             }
         };
@@ -135,13 +181,24 @@ impl TestStore {
     }
 
     /// How many reads wait to be carried out.
+    #[must_use]
     pub fn waiting_reads(&self) -> usize {
         self.reads.len()
     }
 
     /// How many answers to reads wait to be given.
+    #[must_use]
     pub fn waiting_answers(&self) -> usize {
         self.read.len()
+    }
+
+    /// How many reads and appends of `worker` have no answer yet.
+    #[must_use]
+    pub fn under_way(&self, worker: u16) -> (usize, usize) {
+        let reads = self.reads.iter().filter(|request| ticket_of(request).worker == worker).count();
+        let answers = self.read.iter().filter(|answer| answer.ticket().worker == worker).count();
+        let appends = self.appends.iter().filter(|(ticket, _)| ticket.worker == worker).count();
+        (reads + answers, appends + self.appended.get(&worker).map_or(0, VecDeque::len))
     }
 
     /// Carries out one of the reads.
@@ -149,14 +206,16 @@ impl TestStore {
         let request = self.reads.remove(index);
         let fails = self.failing_reads > 0;
         self.failing_reads -= usize::from(fails);
+        self.reads_failed += usize::from(fails);
         let error = || StoreError::NotStored("the disk does not answer".to_owned());
-        self.read.push(match request {
-            Request::Head(ticket, _, _) if fails => Answer::Head(ticket, Err(error())),
-            Request::Read(ticket, _) if fails => Answer::Read(ticket, Err(error())),
-            Request::Head(ticket, name, window) => Answer::Head(ticket, Ok(self.head(&name, window))),
-            Request::Read(ticket, read) => Answer::Read(ticket, Ok(self.range(&read))),
+        let answer = match request {
+            Request::Head(ticket, ..) if fails => Answer::Head(ticket, Err(error())),
+            Request::Read(ticket, ..) if fails => Answer::Read(ticket, Err(error())),
+            Request::Read(ticket, read) => self.range(ticket, read),
+            Request::Head(ticket, channel, window) => self.head(ticket, channel, window),
             Request::Append(..) => unreachable!("appends have a queue of their own"),
-        });
+        };
+        self.read.push(answer);
     }
 
     /// The next answer to an append of `worker`.
@@ -169,71 +228,151 @@ impl TestStore {
         self.read.remove(index)
     }
 
+    /// Begins a new epoch: what a store does when it is opened again.
+    pub fn begin(&mut self, epoch: Epoch) {
+        self.durable.log.begin(epoch);
+    }
+
     /// Writes an entry that was there before the test began.
-    pub fn put(&mut self, channel: &ChannelName, mut entry: Publication) {
-        let epoch = self.epoch;
-        let log = self.logs.entry(channel.clone()).or_default();
-        entry.begins_epoch = log.epoch_at(log.head()) != Some(epoch);
-        entry.position = Some(Position { epoch, offset: Offset(log.head() + 1) });
-        log.entries.push(Arc::new(entry));
+    pub fn put(&mut self, channel: &ChannelName, payload: Payload, now: Timestamp) {
+        let publisher = Publisher::new("past");
+        let keys = std::time::Duration::ZERO;
+        self.append(
+            Append { channel: channel.clone(), payload, from: None, publisher, key: None, keys },
+            now,
+        );
     }
 
     /// Lets go of everything up to `last`. A hub notices when it opens the channel.
     pub fn trim(&mut self, channel: &ChannelName, last: u64) {
-        self.logs.entry(channel.clone()).or_default().trimmed = last;
+        let log = self.durable.truth.entry(channel.clone()).or_default();
+        log.trimmed = log.trimmed.max(last.min(log.head()));
     }
 
     /// The truth about one channel.
+    #[must_use]
     pub fn log(&self, channel: &ChannelName) -> &Log {
-        static EMPTY: Log = Log { entries: Vec::new(), trimmed: 0 };
-        self.logs.get(channel).unwrap_or(&EMPTY)
+        static EMPTY: Log = Log { entries: Vec::new(), trimmed: 0, trimmed_at_start: 0 };
+        self.durable.truth.get(channel).unwrap_or(&EMPTY)
     }
 
-    fn append(&mut self, append: &Append, now: Timestamp) -> Appended {
-        let key = append.key.clone().map(|key| (append.channel.clone(), append.publisher.clone(), key));
-        if let Some(first) = key.as_ref().and_then(|key| self.keys.get(key)) {
+    /// The truth about each channel that was ever written to.
+    pub fn logs(&self) -> impl Iterator<Item = (&ChannelName, &Log)> {
+        self.durable.truth.iter()
+    }
+
+    /// Makes a copy of all that is stored, in place of an earlier one.
+    pub fn back_up(&mut self) {
+        self.backup = Some(Box::new(self.durable.clone()));
+    }
+
+    /// The node has ended: what was committed is kept, all else is gone. It is opened again under `epoch`; if
+    /// `restored`, with what the backup holds. Says how many entries that has cost.
+    pub fn crash(&mut self, epoch: Epoch, restored: bool) -> usize {
+        let mut gone = 0;
+        if let Some(backup) = self.backup.clone().filter(|_| restored) {
+            let now = std::mem::replace(&mut self.durable, *backup);
+            for (channel, log) in now.truth {
+                let kept = self.log(&channel).entries.len();
+                gone += log.entries.len() - kept;
+                self.lost.extend(log.entries[kept..].iter().map(|entry| uid_of(entry).into()));
+            }
+        }
+        self.begin(epoch);
+        self.durable.truth.values_mut().for_each(|log| log.trimmed_at_start = log.trimmed);
+        self.appends.clear();
+        self.reads.clear();
+        self.appended.clear();
+        self.read.clear();
+        gone
+    }
+
+    /// Whether the entry with this payload was stored and went with a restored backup.
+    #[must_use]
+    pub fn has_lost(&self, uid: &str) -> bool {
+        self.lost.contains(uid)
+    }
+
+    /// Stores it in the log, and in the reference, which must agree.
+    fn append(&mut self, append: Append, now: Timestamp) -> Appended {
+        let expected = self.append_to_reference(&append, now);
+        let ticket = Ticket { worker: 0, number: 0 };
+        match self.durable.log.handle(Request::Append(ticket, append), now) {
+            Answer::Appended(_, Ok(appended)) => {
+                if appended != expected {
+                    self.breaks(Checker::Reference, format!("stored as {appended:?}, not {expected:?}"));
+                }
+                appended
+            }
+            other => {
+                self.breaks(Checker::Reference, format!("an append is answered {other:?}"));
+                expected
+            }
+        }
+    }
+
+    fn append_to_reference(&mut self, append: &Append, now: Timestamp) -> Appended {
+        let Durable { log, truth, keys } = &mut self.durable;
+        let scope = append.key.clone().map(|key| (append.channel.clone(), append.publisher.clone(), key));
+        let known = scope.as_ref().and_then(|scope| keys.get(scope)).filter(|(_, until)| now < *until);
+        if let Some((first, _)) = known {
             return Appended { duplicate: true, ..*first };
         }
-        let before = self.log(&append.channel).entries.last();
-        let ts = before.map_or(now, |before| before.ts.max(now));
+        let channel = truth.entry(append.channel.clone()).or_default();
+        let ts = channel.entries.last().map_or(now, |before| before.ts.max(now));
         let mut entry = Publication::new(append.channel.clone(), ts, append.payload.clone());
+        let position = Position { epoch: log.epoch(), offset: Offset(channel.head() + 1) };
+        entry.begins_epoch = channel.epoch_at(channel.head()) != Some(position.epoch);
+        entry.position = Some(position);
         entry.from = append.from.clone();
         entry.key = append.key.clone();
-        self.put(&append.channel, entry);
-        let stored = self.log(&append.channel).entries.last().expect("just put");
-        let position = stored.position.expect("entries have a position");
-        let appended = Appended { position, begins_epoch: stored.begins_epoch, ts, duplicate: false };
-        if let Some(key) = key {
-            self.keys.insert(key, appended);
+        let appended = Appended { position, begins_epoch: entry.begins_epoch, ts, duplicate: false };
+        channel.entries.push(Arc::new(entry));
+        if let Some(scope) = scope {
+            let until = u64::try_from(append.keys.as_millis()).unwrap_or(u64::MAX);
+            keys.insert(scope, (appended, Timestamp(ts.0.saturating_add(until))));
         }
         appended
     }
 
-    fn head(&self, name: &ChannelName, window: Window) -> Head {
-        let log = self.log(name);
-        let last = log.entries.last().and_then(|entry| entry.position);
-        Head {
-            position: last.unwrap_or(Position { epoch: self.epoch, offset: Offset::ZERO }),
-            floor: Offset(log.floor()),
-            floor_epoch: log.epoch_at(log.trimmed),
-            tail: within(log.range(log.floor(), log.head()), Direction::Backward, window),
+    fn head(&mut self, ticket: Ticket, channel: ChannelName, window: Window) -> Answer {
+        let log = self.log(&channel);
+        let (floor, floor_epoch) = (Offset(log.floor()), log.epoch_at(log.trimmed));
+        let answer = self.durable.log.handle(Request::Head(ticket, channel, window), Timestamp(0));
+        let Answer::Head(ticket, Ok(mut head)) = answer else { return answer };
+        head.tail.retain(|entry| entry.position.is_some_and(|position| position.offset >= floor));
+        Answer::Head(ticket, Ok(Head { floor, floor_epoch, ..head }))
+    }
+
+    fn range(&mut self, ticket: Ticket, mut read: Read) -> Answer {
+        read.first = read.first.max(Offset(self.log(&read.channel).floor()));
+        self.durable.log.handle(Request::Read(ticket, read), Timestamp(0))
+    }
+
+    /// A channel's newest entries are read once, whoever asks for them.
+    fn check_stampede(&mut self, ticket: Ticket, channel: &ChannelName) {
+        let same = |request: &Request| matches!(request, Request::Head(_, name, _) if name == channel);
+        if self.reads.iter().any(same) {
+            self.breaks(
+                Checker::Stampede,
+                format!("worker {} reads the head of {channel} twice", ticket.worker),
+            );
         }
     }
 
-    fn range(&self, read: &Read) -> ReadResult {
-        let log = self.log(&read.channel);
-        let (first, last) = (read.first.0.max(log.floor()), read.last.0.min(log.head()));
-        ReadResult { entries: within(log.range(first, last), read.direction, read.window) }
+    fn breaks(&mut self, checker: Checker, what: String) {
+        self.broken.get_or_insert(Violation { checker, what });
     }
 }
 
-fn within(entries: &[Arc<Publication>], direction: Direction, window: Window) -> Vec<Arc<Publication>> {
-    let mut meter = Meter::new(window);
-    match direction {
-        Direction::Forward => entries.iter().take_while(|entry| meter.admit(entry.cost())).cloned().collect(),
-        Direction::Backward => {
-            let count = entries.iter().rev().take_while(|entry| meter.admit(entry.cost())).count();
-            entries[entries.len() - count..].to_vec()
-        }
+fn ticket_of(request: &Request) -> Ticket {
+    match request {
+        Request::Append(ticket, _) | Request::Head(ticket, ..) | Request::Read(ticket, _) => *ticket,
     }
+}
+
+/// The unique part of a payload; what follows the blank is padding.
+pub(crate) fn uid_of(publication: &Publication) -> &str {
+    let text = std::str::from_utf8(&publication.payload.bytes).unwrap_or("(no text)");
+    text.split_once(' ').map_or(text, |(uid, _)| uid)
 }

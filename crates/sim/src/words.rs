@@ -130,8 +130,7 @@ impl Node {
         let (channel, ts) = (name(channel), self.now().ts);
         for _ in 0..count {
             let text = (self.store.log(&channel).head() + 1).to_string();
-            let entry = Publication::new(channel.clone(), ts, Payload::new(Form::Text, text));
-            self.store.put(&channel, entry);
+            self.store.put(&channel, Payload::new(Form::Text, text), ts);
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use trunkline_model::{
     Action, ChannelName, Command, CommandId, Connect, Epoch, Form, HistoryQuery, Key, Kind, Limits,
-    Namespace, Namespaces, Offset, Payload, Position, Publication, Publish, Secret, Start, Subscribe,
+    Namespace, Namespaces, Offset, Payload, Position, Publish, Secret, Start, Subscribe,
 };
 
 use crate::client::{Client, Tally, Truth, session_of, uid_of};
@@ -83,12 +83,11 @@ impl World {
     fn write_the_past(&mut self) {
         for channel in self.channels.clone().iter().filter(|channel| is_log(channel)) {
             for epoch in [10, 11] {
-                self.node.store.epoch = Epoch::from_random(epoch);
+                self.node.store.begin(Epoch::from_random(epoch));
                 for number in 0..self.rng.below(8) {
                     let text = format!("past.{channel}.{epoch}.{number}");
-                    let entry =
-                        Publication::new(channel.clone(), self.node.now().ts, Payload::new(Form::Text, text));
-                    self.node.store.put(channel, entry);
+                    let now = self.node.now().ts;
+                    self.node.store.put(channel, Payload::new(Form::Text, text), now);
                 }
             }
             if self.rng.percent(30) {
@@ -96,7 +95,7 @@ impl World {
                 self.node.store.trim(channel, last as u64);
             }
         }
-        self.node.store.epoch = Epoch::from_random(12);
+        self.node.store.begin(Epoch::from_random(12));
     }
 
     // ---- a step ----
@@ -452,7 +451,7 @@ impl World {
 
     fn check_the_logs(&self) {
         let (mut uids, mut keys) = (HashSet::new(), HashSet::new());
-        for (channel, log) in &self.node.store.logs {
+        for (channel, log) in self.node.store.logs() {
             let mut last = std::collections::HashMap::new();
             for entry in &log.entries {
                 let uid = uid_of(entry);

@@ -81,7 +81,7 @@ fn a_place_that_the_store_does_not_know_is_rewound() {
 fn a_place_of_an_earlier_epoch_that_is_still_there_is_valid() {
     let mut node = Node::with(Limits::default(), ring_of(4));
     node.fill(NEAR, 3);
-    node.store.epoch = Epoch::from_random(11);
+    node.store.begin(Epoch::from_random(11));
     node.fill(NEAR, 2);
     let ann = node.open(0, Some("ann"));
     let replay = ["subscribed chat:a b5 floor 1, 2 recovered", "chat:a b4 4 (new epoch)", "chat:a b5 5"];
