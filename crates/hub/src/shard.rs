@@ -32,6 +32,10 @@ use crate::peer::{Ask, Peers, Question, Tell};
 /// How much of a gap is read at once.
 const GAP_WINDOW: Window = Window { entries: 1_000, bytes: 1 << 20 };
 
+/// How much longer the store remembers a key than its age may be: a publish whose key was just young enough when it was
+/// checked may wait for so long until it is stored, and must still meet the first.
+const KEY_SLACK: Duration = Duration::from_secs(60);
+
 /// The place of a worker in a channel that has no places.
 const NOWHERE: Position = Position { epoch: Epoch::NONE, offset: Offset::ZERO };
 
@@ -287,7 +291,7 @@ impl Shard {
             from: stored.from.clone(),
             publisher,
             key: stored.publish.key.clone(),
-            keys: channel.namespace.keys,
+            keys: channel.namespace.keys.saturating_add(KEY_SLACK),
         };
         let ticket = self.ticket(Waiting::Append(Box::new(stored)), cx);
         cx.out.push(Output::Store(Request::Append(ticket, append)));

@@ -108,6 +108,22 @@ fn a_dated_key_expires_and_any_other_does_not() {
     check_key("1-r", "published chat:a a3 key 1-r");
 }
 
+#[test]
+fn a_key_that_was_young_enough_when_it_came_meets_the_first_however_long_the_store_takes() {
+    let chat = Namespace { keys: Duration::from_secs(10), ..Namespace::of_kind(Kind::Log) };
+    let mut node = Node::with(Limits::default(), chat);
+    let ann = node.open(0, Some("ann"));
+    let key = format!("{}-r", base36(START));
+    check(node.asks(ann, keyed(NEAR, "hi", &key).id(1)), &[&format!("[1] published chat:a a1 key {key}")]);
+    node.uptime = Duration::from_millis(9_999);
+    node.hold_appends = true;
+    node.does(ann, keyed(NEAR, "hi", &key).id(2));
+    node.uptime = Duration::from_secs(40);
+    node.hold_appends = false;
+    node.settle();
+    check(node.hears(ann), &[&format!("[2] published chat:a a1 key {key} dup")]);
+}
+
 fn base36(mut number: u64) -> String {
     let mut digits = Vec::new();
     while number > 0 {
