@@ -201,6 +201,10 @@ impl Join {
         match entries {
             Some(entries) if cost(&entries) > caps.bytes => lost(place, LostReason::Limit),
             Some(entries) => Step::Finish { place, recovery: Recovery::Recovered(entries), items: None },
+            // The store was asked and begins later: the log was trimmed since this owner last looked.
+            None if self.attempts > 0 && self.have.first().is_none_or(|lowest| offset_of(lowest) > first) => {
+                lost(place, LostReason::Trimmed)
+            }
             // Each read brings it forward, so that at the latest the limit of entries ends this.
             None if self.cost_after(since) > caps.bytes => lost(place, LostReason::Limit),
             None => {

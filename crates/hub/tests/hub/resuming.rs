@@ -218,3 +218,14 @@ fn a_channel_that_cannot_be_opened_refuses_all_who_wait() {
     check(node.hears(ann), &refused);
     check(node.asks(ann, publish(FAR, "hi").id(4)), &["[4] published chat:b a1"]);
 }
+
+#[test]
+fn what_was_trimmed_since_the_channel_was_opened_is_called_so() {
+    let mut node =
+        Node::with(Limits::default(), Namespace { recover_bytes: 200, ..Namespace::of_kind(Kind::Log) });
+    node.fill(NEAR, 6);
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(0, Some("bob")));
+    node.does(ann, subscribe(NEAR, Start::Next));
+    node.store.trim(&name(NEAR), 4);
+    check(node.asks(bob, subscribe(NEAR, since(0))), &["subscribed chat:a a6 floor 1, lost: trimmed"]);
+}
