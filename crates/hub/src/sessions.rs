@@ -195,7 +195,11 @@ impl Sessions {
         let (channel, Some(position)) = (&publication.channel, publication.position) else { return };
         let Some(session) = self.get_mut(id) else { return };
         let Some(subscription) = session.subscription_mut(channel) else { return };
-        let Place::Live { slot, .. } = subscription.place else { return };
+        let Place::Live { slot, after } = subscription.place else { return };
+        // It was handed out to an earlier subscription, and this one has begun behind it.
+        if position.offset <= after {
+            return;
+        }
         subscription.place = Place::Behind(Missing::At(position));
         session.has_lagged = true;
         // It stays on its way in, so that the channel is not given up meanwhile.

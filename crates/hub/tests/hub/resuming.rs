@@ -229,3 +229,22 @@ fn what_was_trimmed_since_the_channel_was_opened_is_called_so() {
     node.store.trim(&name(NEAR), 4);
     check(node.asks(bob, subscribe(NEAR, since(0))), &["subscribed chat:a a6 floor 1, lost: trimmed"]);
 }
+
+#[test]
+fn what_an_earlier_subscription_had_no_room_for_does_not_hold_back_the_next() {
+    let mut node = Node::usual();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(0, Some("bob")));
+    node.does(ann, subscribe(NEAR, Start::Next));
+    node.hears(ann);
+    node.make_slow(ann, 0);
+    node.send(bob, publish(NEAR, "one"));
+    node.commit();
+    // The broadcast is on its way to her old subscription when the new one begins behind it.
+    node.together(|node| {
+        node.answer_append(0);
+        node.send(ann, subscribe(NEAR, since(0)));
+    });
+    node.settle();
+    let once = ["subscribed chat:a a1 floor 1, 1 recovered", "chat:a a1 bob: one (new epoch)"];
+    check(node.hears(ann), &once);
+}
