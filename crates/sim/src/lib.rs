@@ -12,18 +12,28 @@
 //!      └── Reply, Deliver ───┘ └──Request──▶ store ◀──Request──┘ └───────────────┘
 //! ```
 
+mod acts;
+mod checks;
 mod client;
+mod ending;
+mod hearing;
 mod node;
 mod rng;
+mod run;
+mod setting;
+mod shrink;
 mod spelling;
 mod store;
+mod tally;
+mod truth;
 mod violation;
 pub mod words;
 mod world;
 
-pub use client::Tally;
 pub use node::{Heard, Node, START, Who, identity};
 pub use rng::Rng;
+pub use run::{Ran, run};
+pub use shrink::shrink;
 pub use store::{Fate, Log, TestStore};
+pub use tally::Tally;
 pub use violation::{Checked, Checker, Violation};
-pub use world::run;

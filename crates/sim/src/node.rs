@@ -319,7 +319,7 @@ impl Node {
 
     /// Moves everything that is not held until all is quiet.
     pub(crate) fn try_settle(&mut self) -> Checked {
-        for _ in 0..100_000 {
+        for _ in 0..20_000 {
             if !self.move_once() {
                 return self.check();
             }

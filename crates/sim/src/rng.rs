@@ -12,6 +12,13 @@ impl Rng {
         rng
     }
 
+    /// The generator of one step of the run that `seed` names: a step draws the same whatever steps came before it.
+    #[must_use]
+    pub fn of_step(seed: u64, step: u32) -> Self {
+        let mut run = Self::new(seed);
+        Self::new(run.draw() ^ u64::from(step).wrapping_mul(0xd6e8_feb8_6659_fd93))
+    }
+
     /// The next 64 bits.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

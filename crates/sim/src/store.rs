@@ -59,6 +59,13 @@ impl Log {
         self.trimmed_at_start + 1
     }
 
+    /// Whether the entry at this offset was trimmed since the node started. A node that has not looked since finds no
+    /// entry there, and cannot tell that from one of another log.
+    #[must_use]
+    pub fn trimmed_since(&self, offset: Offset) -> bool {
+        self.trimmed > self.trimmed_at_start && offset.0 <= self.trimmed
+    }
+
     /// The entry at this offset.
     #[must_use]
     pub fn entry(&self, offset: u64) -> Option<&Arc<Publication>> {
@@ -116,7 +123,7 @@ pub struct TestStore {
     pub reads_asked: usize,
     /// Appends that were asked, ever.
     pub appends_asked: usize,
-    /// Reads that failed, ever.
+    /// Reads of which the answer was given that they failed, ever.
     pub reads_failed: usize,
     /// Appends that were not stored, or of which that is unknown, ever.
     pub appends_failed: usize,
@@ -206,7 +213,6 @@ impl TestStore {
         let request = self.reads.remove(index);
         let fails = self.failing_reads > 0;
         self.failing_reads -= usize::from(fails);
-        self.reads_failed += usize::from(fails);
         let error = || StoreError::NotStored("the disk does not answer".to_owned());
         let answer = match request {
             Request::Head(ticket, ..) if fails => Answer::Head(ticket, Err(error())),
@@ -225,7 +231,9 @@ impl TestStore {
 
     /// One of the answers to reads.
     pub fn take_answer(&mut self, index: usize) -> Answer {
-        self.read.remove(index)
+        let answer = self.read.remove(index);
+        self.reads_failed += usize::from(answer.is_refusal());
+        answer
     }
 
     /// Begins a new epoch: what a store does when it is opened again.

@@ -1,0 +1,316 @@
+//! What clients do: open, publish, follow, read pages, leave; now and then what no client should. Each command is drawn
+//! by the step's generator and noted by its client, so that the answer can be judged.
+
+use trunkline_model::{
+    Action, ChannelName, Command, CommandId, Connect, Epoch, ErrorCode, Form, HistoryQuery, Offset, Payload,
+    Position, Publish, Secret, Start, Subscribe,
+};
+
+use crate::client::{Asked, Sent};
+use crate::spelling::spell;
+use crate::violation::Checked;
+use crate::words::page;
+use crate::world::{World, is_log};
+
+impl World {
+    pub(crate) fn act(&mut self) -> Checked {
+        let index = self.rng.below(self.clients.len());
+        if self.clients[index].who.is_none() {
+            self.open(index);
+            return Ok(());
+        }
+        if self.rng.percent(50) {
+            self.read(index, usize::MAX)?;
+        }
+        if self.rng.percent(self.setting.mischief) {
+            self.mischief(index);
+            return Ok(());
+        }
+        match self.rng.below(100) {
+            0..=54 => (0..self.rng.pick(&[1, 1, 2, 8])).for_each(|_| self.publish(index)),
+            55..=80 => self.subscribe(index),
+            81..=86 => self.unsubscribe(index, None),
+            87..=91 => self.page(index),
+            92..=93 => self.ping(index),
+            _ => self.close(index)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open(&mut self, index: usize) {
+        let worker = self.rng.below(self.node.workers().into()) as u16;
+        let named = self.rng.percent(50);
+        let client = self.clients[index].name.clone();
+        self.sessions += 1;
+        let who = self.node.open(worker, named.then_some(client.as_str()));
+        self.say_of(index, || {
+            format!("opens at worker {worker}{}", if named { ", known to it" } else { "" })
+        });
+        self.clients[index].opened(who, self.sessions);
+        if !named {
+            self.connect(index);
+        }
+    }
+
+    /// Resumes everything it knows of in `connect`.
+    fn connect(&mut self, index: usize) {
+        let id = self.clients[index].id();
+        self.clients[index].awaits(id);
+        let mut subscribe = Vec::new();
+        let most = self.setting.limits.subscriptions;
+        for channel in self.clients[index].known_channels().into_iter().take(most) {
+            let start = self.start(index, &channel);
+            let id = self.note_subscribe(index, &channel, start);
+            self.clients[index].connects(id, &channel);
+            subscribe.push(Subscribe { channel, start });
+        }
+        let session = Some(Secret::new(&format!("s-{}", self.clients[index].name)));
+        let connect = Connect { session, subscribe, ..Connect::default() };
+        self.send(index, Some(id), Action::Connect(connect));
+    }
+
+    /// Sends what has no certain outcome again, in order, before anything new is published.
+    fn publish(&mut self, index: usize) {
+        if !self.may_send(index) {
+            return;
+        }
+        if let Some(sent) = self.clients[index].open.pop_front() {
+            self.tally.count("sent again");
+            let id = self.clients[index].id();
+            self.send_publication(index, Some(id), sent);
+            return;
+        }
+        let mut channel = self.channel();
+        let mut key = None;
+        if self.rng.percent(40) && is_log(&channel) {
+            let known = self.clients[index].keys();
+            if !known.is_empty() && self.rng.percent(30) {
+                let (first, again) = self.rng.pick(known);
+                (channel, key) = (first, Some(again));
+            } else {
+                let dated = self.rng.percent(50).then(|| self.node.now().ts.0);
+                key = Some(self.clients[index].key(&channel, dated));
+            }
+        }
+        let uid = self.clients[index].uid();
+        let id = (key.is_some() || self.rng.percent(80)).then(|| self.clients[index].id());
+        self.send_publication(index, id, Sent { channel, uid, key });
+    }
+
+    fn send_publication(&mut self, index: usize, id: Option<i64>, sent: Sent) {
+        let padding = "x".repeat(self.rng.below(60));
+        let payload = Payload::new(Form::Text, format!("{} {padding}", sent.uid));
+        let Sent { channel, key, .. } = sent.clone();
+        self.clients[index].publishes(id, sent);
+        self.send(index, id, Action::Publish(Publish { channel, payload, key }));
+    }
+
+    fn subscribe(&mut self, index: usize) {
+        let channel = self.channel();
+        let start = self.start(index, &channel);
+        self.subscribe_at(index, channel, start);
+    }
+
+    pub(crate) fn subscribe_at(&mut self, index: usize, channel: ChannelName, start: Start) {
+        if !self.may_send(index) {
+            return;
+        }
+        let id = self.note_subscribe(index, &channel, start);
+        self.send(index, Some(id), Action::Subscribe(Subscribe { channel, start }));
+    }
+
+    fn note_subscribe(&mut self, index: usize, channel: &ChannelName, start: Start) -> i64 {
+        let valid = match start {
+            Start::Since(since) => self.node.store.log(channel).holds(since),
+            Start::Next | Start::Last(_) => true,
+        };
+        let reads_failed = self.node.store.reads_failed;
+        let id = self.clients[index].id();
+        self.clients[index].subscribes(channel, Asked { id, start, valid, reads_failed });
+        id
+    }
+
+    fn unsubscribe(&mut self, index: usize, channel: Option<ChannelName>) {
+        if self.may_send(index) {
+            let id = self.clients[index].id();
+            self.clients[index].awaits(id);
+            let channel = channel.unwrap_or_else(|| self.channel());
+            self.send(index, Some(id), Action::Unsubscribe(channel));
+        }
+    }
+
+    fn ping(&mut self, index: usize) {
+        if self.may_send(index) {
+            let id = self.clients[index].id();
+            self.clients[index].awaits(id);
+            self.send(index, Some(id), Action::Ping);
+        }
+    }
+
+    fn page(&mut self, index: usize) {
+        let channel = self.channel();
+        if !is_log(&channel) || !self.may_send(index) {
+            return;
+        }
+        let around = self.rng.below(self.node.store.log(&channel).entries.len() + 3) as u64;
+        let limit = self.rng.between(1, 9) as u32;
+        let mut query = HistoryQuery { limit: Some(limit), ..page(channel.as_str()) };
+        match self.rng.below(4) {
+            0 => query.before = Some(Offset(around)),
+            1 => query.after = Some(Offset(around)),
+            2 => query.limit = None,
+            _ => {}
+        }
+        if self.rng.percent(40) {
+            let own = self.clients[index].acknowledged.iter().rev().find(|(of, ..)| *of == channel);
+            query.at = own.map(|(_, position, _)| *position).or_else(|| self.clients[index].known(&channel));
+        } else if self.rng.percent(20) {
+            let epoch = Epoch::from_random(self.rng.between(10, 13) as u64);
+            query.at = Some(Position { epoch, offset: Offset(around) });
+        }
+        self.ask_page(index, query);
+    }
+
+    fn ask_page(&mut self, index: usize, query: HistoryQuery) {
+        let id = self.clients[index].id();
+        let reads_failed = self.node.store.reads_failed;
+        let log = self.node.store.log(&query.channel);
+        self.clients[index].pages(id, query.clone(), log, reads_failed);
+        self.send(index, Some(id), Action::History(query));
+    }
+
+    pub(crate) fn close(&mut self, index: usize) -> Checked {
+        let Some(who) = self.clients[index].who else { return Ok(()) };
+        let count = self.rng.below(6);
+        self.read(index, count)?;
+        self.say_of(index, || "closes".to_owned());
+        self.node.close(who);
+        self.clients[index].closed();
+        Ok(())
+    }
+
+    /// What a client should not do: commands at and beyond the limits, places that never were, storms.
+    fn mischief(&mut self, index: usize) {
+        if !self.may_send(index) {
+            return;
+        }
+        self.tally.count("mischief");
+        let chat = self.setting.channels[0].clone();
+        let far = self.rng.pick(&[u64::MAX, u64::MAX - 1, 1 << 53, 1_000]);
+        let nowhere = Position { epoch: Epoch::from_random(self.rng.draw()), offset: Offset(far) };
+        match self.rng.below(10) {
+            0 => self.publish_oversize(index, chat),
+            1 => {
+                let channel = crate::words::name("nowhere:x");
+                let action = Action::Subscribe(Subscribe { channel, start: Start::Next });
+                self.send_wrong(index, action, ErrorCode::UnknownNamespace);
+            }
+            2 => {
+                let start = Start::Last(self.setting.limits.history_page + 1);
+                let action = Action::Subscribe(Subscribe { channel: chat, start });
+                self.send_wrong(index, action, ErrorCode::BadRequest);
+            }
+            3 => {
+                let limit = self.rng.pick(&[0, self.setting.limits.history_page + 1]);
+                let query = HistoryQuery { limit: Some(limit), ..page(chat.as_str()) };
+                self.send_wrong(index, Action::History(query), ErrorCode::BadRequest);
+            }
+            4 => {
+                let (before, after) = (Some(Offset(far)), Some(Offset(1)));
+                let query = HistoryQuery { before, after, ..page(chat.as_str()) };
+                self.send_wrong(index, Action::History(query), ErrorCode::BadRequest);
+            }
+            5 => self.send_wrong(index, Action::Connect(Connect::default()), ErrorCode::BadRequest),
+            6 => self.subscribe_at(index, chat, Start::Since(nowhere)),
+            7 => {
+                let mut query =
+                    HistoryQuery { at: self.rng.percent(50).then_some(nowhere), ..page(chat.as_str()) };
+                match self.rng.below(3) {
+                    0 => query.before = Some(Offset(far)),
+                    1 => query.after = Some(Offset(far)),
+                    _ => {}
+                }
+                self.ask_page(index, query);
+            }
+            8 => self.publish_expired(index, chat),
+            _ => self.storm(index, &chat),
+        }
+    }
+
+    /// Subscribes and unsubscribes as fast as it is read.
+    fn storm(&mut self, index: usize, channel: &ChannelName) {
+        for _ in 0..self.rng.between(2, 12) {
+            if self.rng.percent(60) {
+                let start = self.start(index, channel);
+                self.subscribe_at(index, channel.clone(), start);
+            } else {
+                self.unsubscribe(index, Some(channel.clone()));
+            }
+        }
+    }
+
+    /// One byte more than a publication may have.
+    fn publish_oversize(&mut self, index: usize, channel: ChannelName) {
+        let uid = self.clients[index].uid();
+        let size = self.setting.chat.message_size_max + 1;
+        let payload = Payload::new(Form::Text, format!("{uid:<size$}"));
+        self.clients[index].refused.push(uid);
+        self.send_wrong(index, Action::Publish(Publish { channel, payload, key: None }), ErrorCode::TooLarge);
+    }
+
+    fn publish_expired(&mut self, index: usize, channel: ChannelName) {
+        let born = self.node.now().ts.0.saturating_sub(self.rules.keys_ms + 1);
+        let key = Some(self.clients[index].key(&channel, Some(born)));
+        let uid = self.clients[index].uid();
+        let payload = Payload::new(Form::Text, format!("{uid} late"));
+        self.clients[index].refused.push(uid);
+        self.send_wrong(index, Action::Publish(Publish { channel, payload, key }), ErrorCode::KeyExpired);
+    }
+
+    fn send_wrong(&mut self, index: usize, action: Action, right: ErrorCode) {
+        let id = self.clients[index].id();
+        self.clients[index].wrong.insert(id, right);
+        self.send(index, Some(id), action);
+    }
+
+    /// Where a subscription begins: mostly where the client was, sometimes elsewhere, sometimes nowhere.
+    fn start(&mut self, index: usize, channel: &ChannelName) -> Start {
+        let known = self.clients[index].known(channel);
+        match (known, self.rng.below(100)) {
+            (Some(known), 0..=54) => Start::Since(known),
+            (_, 0..=69) => {
+                let log = self.node.store.log(channel);
+                let offset = self.rng.below(log.entries.len() + 1) as u64;
+                let here = log.entry(offset).and_then(|entry| entry.position);
+                Start::Since(here.unwrap_or(Position { epoch: Epoch::from_random(3), offset: Offset::ZERO }))
+            }
+            (_, 70..=74) => {
+                let epoch = Epoch::from_random(self.rng.between(9, 12) as u64);
+                let offset = self.rng.below(self.node.store.log(channel).entries.len() + 4) as u64;
+                Start::Since(Position { epoch, offset: Offset(offset) })
+            }
+            (_, 75..=89) => Start::Last(self.rng.below(12) as u32),
+            _ => Start::Next,
+        }
+    }
+
+    fn may_send(&mut self, index: usize) -> bool {
+        let Some(who) = self.clients[index].who else { return false };
+        if self.clients[index].held {
+            return false;
+        }
+        let accepts = self.node.accepts(who);
+        self.clients[index].held = !accepts;
+        if !accepts {
+            self.tally.count("held back");
+        }
+        accepts
+    }
+
+    fn send(&mut self, index: usize, id: Option<i64>, action: Action) {
+        let who = self.clients[index].who.expect("only connected clients send");
+        let command = Command { id: id.map(CommandId::Number), action };
+        self.say_of(index, || format!("sends {}", spell(&command)));
+        self.node.send(who, command);
+    }
+}

@@ -1,0 +1,197 @@
+//! What a subscriber or a reader of history is told, compared with the log. Pure functions, called by `hearing`.
+
+use std::sync::Arc;
+
+use trunkline_model::{
+    HistoryQuery, LostReason, Offset, Page, Position, Publication, Recovery, Start, Subscribed,
+};
+
+use crate::client::Asked;
+use crate::store::Log;
+use crate::tally::Tally;
+use crate::truth::Truth;
+use crate::violation::{Checked, Checker, broken, ensure};
+
+/// What is told is what the log holds.
+pub(crate) fn check_entry(publication: &Publication, truth: Truth<'_>) -> Checked {
+    let offset = publication.position.map_or(0, |position| position.offset.0);
+    let entry = truth.log(&publication.channel).entry(offset);
+    ensure(Some(publication) == entry.map(|entry| &**entry), Checker::Prefix, || {
+        format!("{publication:?} is told where the log holds {entry:?}")
+    })
+}
+
+/// One is let in at a place of the log, and told a floor that was right since the node started.
+pub(crate) fn check_place(subscribed: &Subscribed, place: Position, truth: Truth<'_>) -> Checked {
+    let log = truth.log(&subscribed.channel);
+    ensure(log.holds(place), Checker::Prefix, || {
+        format!("one is let in at {place:?}, which is no place of the log")
+    })?;
+    check_floor(subscribed.floor, log)
+}
+
+fn check_floor(floor: Offset, log: &Log) -> Checked {
+    let within = log.floor_at_start() <= floor.0 && floor.0 <= log.floor();
+    ensure(within, Checker::Page, || {
+        format!("the floor is told as {floor:?}; it is {}, and was {}", log.floor(), log.floor_at_start())
+    })
+}
+
+/// Checks the recovery and gives the place from which messages are to come.
+pub(crate) fn check_recovery(
+    asked: &Asked,
+    subscribed: &Subscribed,
+    place: Position,
+    truth: Truth<'_>,
+    tally: &mut Tally,
+) -> Checked<Position> {
+    let log = truth.log(&subscribed.channel);
+    match (asked.start, &subscribed.recovery, &subscribed.items) {
+        (Start::Next, Recovery::NotAsked, None) => Ok(place),
+        (Start::Last(count), Recovery::NotAsked, Some((items, more))) => {
+            tally.count("last");
+            // Three times the log ran away from the read: then the page is left to `history`.
+            if items.is_empty() && *more && count > 0 {
+                tally.count("last given up");
+                return Ok(place);
+            }
+            let first = subscribed.floor.0;
+            let range = Range { first, last: place.offset.0, count: count.into(), newest: true };
+            check_items(items, *more, range, log, truth)?;
+            Ok(place)
+        }
+        (Start::Since(since), Recovery::Recovered(entries), None) => {
+            tally.count(if entries.is_empty() { "recovered nothing" } else { "recovered" });
+            check_replay(since, entries, place, log, truth)?;
+            Ok(since)
+        }
+        (Start::Since(since), Recovery::Lost { reason, .. }, None) => {
+            tally.count(reason.as_str());
+            check_lost(asked, since, *reason, place, log, truth)?;
+            Ok(place)
+        }
+        other => broken(Checker::Answers, format!("this is no answer to the question: {other:?}")),
+    }
+}
+
+fn check_replay(
+    since: Position,
+    entries: &[Arc<Publication>],
+    place: Position,
+    log: &Log,
+    truth: Truth<'_>,
+) -> Checked {
+    ensure(log.holds(since), Checker::Told, || format!("{since:?} is recovered but is no place of the log"))?;
+    let expect = log.range(since.offset.0 + 1, place.offset.0);
+    ensure(since.offset <= place.offset && entries == expect, Checker::Prefix, || {
+        let places: Vec<_> = entries.iter().filter_map(|entry| entry.position).map(|p| p.offset).collect();
+        format!("the replay of ({since:?}, {place:?}] is {places:?}")
+    })?;
+    let bytes: usize = expect.iter().map(|entry| entry.cost()).sum();
+    let (entries_max, bytes_max) = truth.rules.recover;
+    let within = expect.len() as u64 <= entries_max && bytes <= bytes_max;
+    ensure(within, Checker::Caps, || format!("{} entries, {bytes} bytes are replayed", expect.len()))
+}
+
+/// `recovered: false` is never said without a cause.
+fn check_lost(
+    asked: &Asked,
+    since: Position,
+    reason: LostReason,
+    place: Position,
+    log: &Log,
+    truth: Truth<'_>,
+) -> Checked {
+    let founded = |holds: bool, what: &dyn Fn() -> String| ensure(holds, Checker::NoFalseAlarm, what);
+    let below = since.offset.0.saturating_add(1) < log.floor();
+    match reason {
+        LostReason::Rewound => {
+            let trimmed = log.trimmed_since(since.offset);
+            founded(!asked.valid || trimmed, &|| format!("{since:?} was in the log when it was asked for"))
+        }
+        LostReason::Trimmed => {
+            founded(below, &|| format!("{since:?} is not below the floor {}", log.floor()))
+        }
+        LostReason::Limit => {
+            ensure(log.holds(since), Checker::Told, || {
+                format!("{since:?} is no place of this log, so nothing can be counted from it")
+            })?;
+            let missed = log.range(since.offset.0 + 1, place.offset.0);
+            let bytes: usize = missed.iter().map(|entry| entry.cost()).sum();
+            let (entries_max, bytes_max) = truth.rules.recover;
+            let beyond = missed.len() as u64 > entries_max || bytes > bytes_max;
+            founded(beyond, &|| {
+                format!(
+                    "({since:?}, {place:?}] is {} entries, {bytes} bytes: within the limits",
+                    missed.len()
+                )
+            })
+        }
+    }
+}
+
+/// The range that a page is taken from, and how much of it.
+struct Range {
+    first: u64,
+    last: u64,
+    count: u64,
+    newest: bool,
+}
+
+/// `items` are what `range` holds, to the last entry that fits.
+fn check_items(items: &[Arc<Publication>], more: bool, range: Range, log: &Log, truth: Truth<'_>) -> Checked {
+    let mut expect = Vec::new();
+    let (mut bytes, held) = (0, log.range(range.first, range.last));
+    let ordered: Box<dyn Iterator<Item = _>> =
+        if range.newest { Box::new(held.iter().rev()) } else { Box::new(held.iter()) };
+    for entry in ordered {
+        bytes += entry.cost();
+        if expect.len() as u64 == range.count || bytes > truth.rules.page_bytes && !expect.is_empty() {
+            break;
+        }
+        expect.push(Arc::clone(entry));
+    }
+    if range.newest {
+        expect.reverse();
+    }
+    if log.floor() > log.floor_at_start() {
+        return check_trimmed_items(items, &range, log);
+    }
+    ensure(items == expect, Checker::Page, || {
+        format!("a page holds {} of {} items", items.len(), expect.len())
+    })?;
+    ensure(more == (expect.len() < held.len()), Checker::Page, || format!("`more` is {more}"))
+}
+
+/// What was trimmed while the page was made may be missing at the old end, and nothing else.
+fn check_trimmed_items(items: &[Arc<Publication>], range: &Range, log: &Log) -> Checked {
+    let place = |entry: Option<&Arc<Publication>>| entry?.position.map(|position| position.offset.0);
+    let (Some(lo), Some(hi)) = (place(items.first()), place(items.last())) else { return Ok(()) };
+    let ends = if range.newest { hi == range.last } else { lo <= range.first.max(log.floor()) };
+    let whole = items == log.range(lo, hi) && lo >= range.first && hi <= range.last && ends;
+    ensure(whole, Checker::Page, || format!("a page of {}..{} holds {lo}..{hi}", range.first, range.last))
+}
+
+/// A page is what it says of the range that it says, and as new as it was asked to be.
+pub(crate) fn check_page(query: &HistoryQuery, page: &Page, truth: Truth<'_>) -> Checked {
+    let log = truth.log(&query.channel);
+    let top = Position { epoch: page.epoch, offset: page.top };
+    ensure(log.holds(top), Checker::Page, || format!("the page's top {top:?} is not in the log"))?;
+    ensure(query.at.is_none_or(|at| log.holds(at) && at.offset <= page.top), Checker::MonotoneRead, || {
+        format!("a page with top {top:?} is older than {:?}", query.at)
+    })?;
+    check_floor(page.floor, log)?;
+    let last = query.before.map_or(page.top.0, |before| before.prev().0.min(page.top.0));
+    let first = query.after.map_or(page.floor.0, |after| page.floor.0.max(after.0.saturating_add(1)));
+    let count = query.limit.map_or(truth.rules.page_default, u64::from);
+    let range = Range { first, last, count, newest: query.after.is_none() };
+    check_items(&page.items, page.more, range, log, truth)?;
+    let offset_of = |entry: &Publication| entry.position.map_or(Offset::ZERO, |position| position.offset);
+    let covered = match (page.items.first(), page.items.last()) {
+        (Some(lowest), Some(highest)) => (page.lo, page.hi) == (offset_of(lowest), offset_of(highest)),
+        _ => page.lo.0 == page.hi.0.saturating_add(1),
+    };
+    ensure(covered, Checker::Page, || {
+        format!("a page of {} items covers {}..{}", page.items.len(), page.lo, page.hi)
+    })
+}

@@ -1,0 +1,359 @@
+//! What a client hears, judged: each answer must be one that it may be given, each publication the next one. It knows
+//! what it has read and compares that with the truth.
+
+use trunkline_model::{
+    ChannelName, CommandId, ErrorCode, Fault, LostReason, Page, Position, Publication, Push, Recovery, Reply,
+    Start, Subscribed,
+};
+
+use crate::checks::{check_entry, check_page, check_place, check_recovery};
+use crate::client::{Asked, Client, Follow, session_of};
+use crate::node::Heard;
+use crate::store::uid_of;
+use crate::tally::Tally;
+use crate::truth::Truth;
+use crate::violation::{Checked, Checker, broken, ensure};
+
+impl Client {
+    pub(crate) fn hears(&mut self, heard: Heard, truth: Truth<'_>, tally: &mut Tally) -> Checked {
+        match heard {
+            Heard::Message(publication) => self.message(&publication, truth),
+            Heard::Ready => {
+                self.held = false;
+                Ok(())
+            }
+            Heard::Pushed(Push::Unsubscribed { channel, message, .. }) => {
+                broken(Checker::Prefix, format!("{} is thrown out of {channel}: {message}", self.name))
+            }
+            Heard::Pushed(push) => broken(Checker::Answers, format!("{} was pushed {push:?}", self.name)),
+            Heard::Reply(Reply::Subscribed(subscribed)) => self.subscribed(*subscribed, truth, tally),
+            Heard::Reply(Reply::Unsubscribed { id, channel }) => self.unsubscribed(number(&id)?, &channel),
+            Heard::Reply(Reply::History { id, page, .. }) => self.page(number(&id)?, &page, truth, tally),
+            Heard::Reply(Reply::Fault(fault)) => self.fault(&fault, truth, tally),
+            Heard::Reply(reply @ Reply::Published { .. }) => self.published(reply, truth, tally),
+            Heard::Reply(Reply::Pong { id, .. } | Reply::Welcome { id, .. }) => {
+                let awaited = self.other.remove(&number(&id)?);
+                ensure(awaited, Checker::Answers, || {
+                    format!("{} has an answer to nothing: {id:?}", self.name)
+                })
+            }
+        }
+    }
+
+    fn message(&mut self, publication: &Publication, truth: Truth<'_>) -> Checked {
+        let (name, uid) = (&self.name, uid_of(publication));
+        ensure(!self.unanswered.contains(uid), Checker::Order, || {
+            format!("{name} sees its own {uid} before the reply to it")
+        })?;
+        let follow = self.follows.entry(publication.channel.clone()).or_default();
+        let Some((_, place)) = &mut follow.live else {
+            return broken(Checker::Answers, format!("{name} follows nothing and gets {publication:?}"));
+        };
+        let Some(position) = publication.position else {
+            let (session, count) = session_of(uid);
+            let last = self.signals.insert(session.to_owned(), count);
+            return ensure(last.is_none_or(|last| last < count), Checker::Order, || {
+                format!("{name} gets signal {uid} after number {last:?}")
+            });
+        };
+        let Some(place) = place else {
+            return broken(Checker::Answers, format!("{name} gets {position:?} from a signal channel"));
+        };
+        ensure(position.offset == place.offset.next(), Checker::Prefix, || {
+            format!("gap or double: {name} is at {place:?} of {} and gets {position:?}", publication.channel)
+        })?;
+        check_entry(publication, truth)?;
+        *place = position;
+        follow.take(position, uid);
+        Ok(())
+    }
+
+    fn subscribed(&mut self, subscribed: Subscribed, truth: Truth<'_>, tally: &mut Tally) -> Checked {
+        let channel = subscribed.channel.clone();
+        let unasked =
+            subscribed.id.is_none() && self.connecting.front().is_none_or(|(first, _)| *first != channel);
+        if unasked {
+            return self.told_unasked(&subscribed, truth, tally);
+        }
+        let id = self.id_of_subscribe(&subscribed.id, &channel)?;
+        let name = &self.name;
+        let follow = self.follows.entry(channel).or_default();
+        let Some(asked) = take_asked(follow, id) else {
+            return broken(Checker::Answers, format!("{name} did not ask for {id}"));
+        };
+        ensure(follow.asked.iter().all(|other| other.id > id), Checker::Answers, || {
+            format!("{name} has an earlier subscribe than {id} open")
+        })?;
+        let Some(place) = subscribed.position else {
+            follow.live = Some((id, None));
+            return Ok(());
+        };
+        check_place(&subscribed, place, truth)?;
+        let start = check_recovery(&asked, &subscribed, place, truth, tally)?;
+        if asked.start == Start::Since(start) && follow.known == Some(start) {
+            let other = follow.differs(truth.log(&subscribed.channel), start.offset.0);
+            ensure(other.is_none(), Checker::Told, || {
+                format!("{name} goes on from {start:?} though the log has something else at {other:?}")
+            })?;
+        } else {
+            check_keep(follow, &asked, &subscribed.recovery, truth.log(&subscribed.channel))?;
+            follow.jump(start);
+        }
+        follow.live = Some((id, Some(start)));
+        Ok(())
+    }
+
+    /// A subscriber that had fallen behind is told that what it missed is no longer there.
+    fn told_unasked(&mut self, subscribed: &Subscribed, truth: Truth<'_>, tally: &mut Tally) -> Checked {
+        let channel = &subscribed.channel;
+        let follow = self.follows.entry(channel.clone()).or_default();
+        let (Some((_, Some(at))), Some(place)) = (&mut follow.live, subscribed.position) else {
+            return broken(
+                Checker::Answers,
+                format!("{} follows nothing and is told {subscribed:?}", self.name),
+            );
+        };
+        let trimmed = matches!(subscribed.recovery, Recovery::Lost { reason: LostReason::Trimmed, .. });
+        let gone = at.offset.0 + 1 < truth.log(channel).floor();
+        ensure(trimmed && gone, Checker::NoFalseAlarm, || {
+            format!("{} is at {at:?} of {channel}, and is told {:?}", self.name, subscribed.recovery)
+        })?;
+        check_place(subscribed, place, truth)?;
+        tally.count("told unasked");
+        *at = place;
+        follow.jump(place);
+        Ok(())
+    }
+
+    fn unsubscribed(&mut self, id: i64, channel: &ChannelName) -> Checked {
+        let name = &self.name;
+        let follow = self.follows.entry(channel.clone()).or_default();
+        if take_asked(follow, id).is_some() {
+            // A subscribe that a later command has overtaken; its answer comes before that one's.
+            let later = follow.asked.iter().any(|asked| asked.id > id) || self.other.iter().any(|o| *o > id);
+            return ensure(later, Checker::Answers, || format!("{name} was unsubscribed by nothing"));
+        }
+        let awaited = self.other.remove(&id);
+        ensure(awaited, Checker::Answers, || format!("{name} has an answer to nothing: {id}"))?;
+        if follow.live.is_some_and(|(begun, _)| begun < id) {
+            follow.live = None;
+        }
+        ensure(follow.asked.iter().all(|asked| asked.id > id), Checker::Answers, || {
+            format!("{name} has an earlier subscribe than {id} open")
+        })
+    }
+
+    fn published(&mut self, reply: Reply, truth: Truth<'_>, tally: &mut Tally) -> Checked {
+        let Reply::Published { id, channel, position, key, ts, duplicate } = reply else { return Ok(()) };
+        let id = number(&id)?;
+        let Some(sent) = self.sent.remove(&id) else {
+            return broken(Checker::Answers, format!("{} did not publish {id}", self.name));
+        };
+        self.unanswered.remove(&sent.uid);
+        ensure(channel == sent.channel && key == sent.key, Checker::Answers, || {
+            format!("{sent:?} is answered for {channel} under {key:?}")
+        })?;
+        let Some(position) = position else { return Ok(()) };
+        let entry = truth.log(&channel).entry(position.offset.0);
+        let Some(entry) = entry.filter(|entry| entry.position == Some(position) && entry.ts == ts) else {
+            return broken(
+                Checker::Acknowledged,
+                format!("{sent:?} is acknowledged at {position:?}, and is not there"),
+            );
+        };
+        if duplicate {
+            tally.count("duplicate");
+            ensure(key.is_some() && entry.key == key, Checker::OncePerKey, || {
+                format!("{sent:?} is called a repeat of {entry:?}")
+            })?;
+            if uid_of(entry) != sent.uid && !self.doubtful.contains(&sent.uid) {
+                self.refused.push(sent.uid);
+            }
+        } else {
+            tally.count("published");
+            ensure(uid_of(entry) == sent.uid, Checker::Acknowledged, || {
+                format!("{sent:?} is acknowledged at {position:?}, where {} is", uid_of(entry))
+            })?;
+        }
+        self.acknowledged.push((channel, position, uid_of(entry).into()));
+        Ok(())
+    }
+
+    fn fault(&mut self, fault: &Fault, truth: Truth<'_>, tally: &mut Tally) -> Checked {
+        tally.count(fault.code.as_str());
+        let id = match (&fault.id, &fault.channel) {
+            (Some(_), _) => number(&fault.id)?,
+            (None, Some(channel)) if self.connecting.front().is_some_and(|(first, _)| first == channel) => {
+                self.id_of_subscribe(&None, channel)?
+            }
+            // A publish without an id: only its refusal is told.
+            (None, _) => return Ok(()),
+        };
+        if let Some(code) = self.wrong.remove(&id) {
+            self.take_refused(id);
+            return ensure(fault.code == code, Checker::Answers, || {
+                format!("{fault:?}, where {code} is right")
+            });
+        }
+        if self.sent.contains_key(&id) {
+            return self.not_published(id, fault, truth);
+        }
+        ensure(fault.code != ErrorCode::Internal, Checker::Answers, || {
+            format!("only a publish may end in `internal`: {fault:?}")
+        })?;
+        if let Some((query, valid, reads_failed)) = self.pages.remove(&id) {
+            let below = query.at.is_some_and(|at| truth.log(&query.channel).trimmed_since(at.offset));
+            let unfounded = fault.code == ErrorCode::Rewound && (valid && !below || query.at.is_none());
+            ensure(!unfounded, Checker::NoFalseAlarm, || {
+                format!("{} is told that {:?} is rewound", self.name, query.at)
+            })?;
+            // A place that was never told may be stored and not yet be announced; and after an append of which nobody
+            // knows what became of it, the owner has to read first what lies before a place that it told.
+            let guessed = query
+                .at
+                .is_some_and(|at| !self.was_told(&query.channel, at) || truth.store.appends_failed > 0);
+            let failed = truth.store.reads_failed > reads_failed;
+            let founded = fault.code != ErrorCode::NotAvailable || failed || guessed;
+            return ensure(founded, Checker::NoFalseAlarm, || {
+                format!("a page is refused for nothing: {fault:?}")
+            });
+        }
+        let Some(channel) = fault.channel.clone() else {
+            return broken(
+                Checker::Answers,
+                format!("{} asked nothing that may end in {fault:?}", self.name),
+            );
+        };
+        self.not_subscribed(id, fault, &channel, truth)
+    }
+
+    /// What was refused for its form is not stored either.
+    fn take_refused(&mut self, id: i64) {
+        if let Some(sent) = self.sent.remove(&id) {
+            self.unanswered.remove(&sent.uid);
+            if !self.doubtful.contains(&sent.uid) {
+                self.refused.push(sent.uid);
+            }
+        }
+    }
+
+    fn not_published(&mut self, id: i64, fault: &Fault, truth: Truth<'_>) -> Checked {
+        let Some(sent) = self.sent.get(&id).cloned() else { return Ok(()) };
+        let allowed = match fault.code {
+            ErrorCode::Internal | ErrorCode::NotAvailable | ErrorCode::LimitExceeded => true,
+            ErrorCode::KeyExpired => {
+                let born = sent.key.as_ref().and_then(|key| key.born());
+                born.is_some_and(|born| born.0 + truth.rules.keys_ms < truth.now.0)
+            }
+            _ => false,
+        };
+        ensure(allowed, Checker::NoFalseAlarm, || format!("{sent:?} is refused for nothing: {fault:?}"))?;
+        if fault.code.leaves_outcome_open() {
+            self.unanswered.remove(&sent.uid);
+            self.sent.remove(&id);
+            self.leave_open(sent, false);
+        } else {
+            self.take_refused(id);
+        }
+        Ok(())
+    }
+
+    fn not_subscribed(&mut self, id: i64, fault: &Fault, channel: &ChannelName, truth: Truth<'_>) -> Checked {
+        let name = &self.name;
+        let counts = |f: &&Follow| {
+            f.live.is_some_and(|(begun, _)| begun < id) || f.asked.iter().any(|asked| asked.id < id)
+        };
+        let count = self.follows.values().filter(counts).count();
+        let follow = self.follows.entry(channel.clone()).or_default();
+        let Some(asked) = take_asked(follow, id) else {
+            return broken(Checker::Answers, format!("{name} is refused what it did not ask: {fault:?}"));
+        };
+        let allowed = match fault.code {
+            ErrorCode::NotAvailable => truth.store.reads_failed > asked.reads_failed,
+            ErrorCode::LimitExceeded if fault.message.contains("subscriptions") => {
+                count >= truth.rules.subscriptions
+            }
+            code => code == ErrorCode::LimitExceeded,
+        };
+        ensure(allowed, Checker::NoFalseAlarm, || {
+            format!("{name} is refused {channel} for nothing: {fault:?}")
+        })?;
+        if follow.live.is_some_and(|(begun, _)| begun < id) {
+            follow.live = None;
+        }
+        Ok(())
+    }
+
+    fn page(&mut self, id: i64, page: &Page, truth: Truth<'_>, tally: &mut Tally) -> Checked {
+        let Some((query, ..)) = self.pages.remove(&id) else {
+            return broken(Checker::Answers, format!("{} did not ask for page {id}", self.name));
+        };
+        tally.count("page");
+        check_page(&query, page, truth)
+    }
+
+    /// The number of the subscribe that is answered. Those of `connect` are answered without an id, in order.
+    fn id_of_subscribe(&mut self, id: &Option<CommandId>, channel: &ChannelName) -> Checked<i64> {
+        if id.is_some() {
+            return number(id);
+        }
+        match self.connecting.pop_front() {
+            Some((first, id)) if first == *channel => Ok(id),
+            other => broken(
+                Checker::Answers,
+                format!("{channel} is answered where {other:?} is next in `connect`"),
+            ),
+        }
+    }
+
+    /// All is quiet: everything has its answer, and every subscription stands at the head of its log.
+    pub(crate) fn check_at_rest(&self, truth: Truth<'_>) -> Checked {
+        let name = &self.name;
+        let quiet = |holds: bool, what: &dyn Fn() -> String| ensure(holds, Checker::Quiet, what);
+        quiet(!self.held, &|| format!("{name} was told to wait and never to go on"))?;
+        quiet(self.sent.is_empty(), &|| format!("{name} has no answer to {:?}", self.sent))?;
+        quiet(self.pages.is_empty(), &|| format!("{name} has no answer to {:?}", self.pages))?;
+        quiet(self.wrong.is_empty(), &|| format!("{name} has no answer to {:?}", self.wrong))?;
+        quiet(self.other.is_empty(), &|| format!("{name} has no answer to {:?}", self.other))?;
+        quiet(self.connecting.is_empty(), &|| format!("{name} has no answer to {:?}", self.connecting))?;
+        for (channel, follow) in &self.follows {
+            quiet(follow.asked.is_empty(), &|| format!("{name} has no answer to {:?}", follow.asked))?;
+            if let Some((_, Some(place))) = follow.live {
+                let head = truth.log(channel).head();
+                quiet(place.offset.0 == head, &|| {
+                    format!("all is quiet, but {name} is at {place:?} and the head of {channel} is {head}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `keep`, if it is said, is the last offset up to which the client and the log have the same.
+fn check_keep(follow: &Follow, asked: &Asked, recovery: &Recovery, log: &crate::store::Log) -> Checked {
+    let (Start::Since(since), Recovery::Lost { keep: Some(keep), .. }) = (asked.start, recovery) else {
+        return Ok(());
+    };
+    let of_the_epoch = |position: Position| position.epoch == since.epoch && position.offset.0 > keep.0;
+    let further = log.entries.iter().filter_map(|entry| entry.position).find(|place| of_the_epoch(*place));
+    let further = further.filter(|place| place.offset <= since.offset);
+    ensure(further.is_none(), Checker::NoFalseAlarm, || {
+        format!("only {keep:?} is kept of {since:?}: {further:?} is there")
+    })?;
+    let other = follow.differs(log, keep.0).filter(|_| follow.known == Some(since));
+    ensure(other.is_none() && keep.0 <= log.head(), Checker::Told, || {
+        format!("{keep:?} is kept of {since:?}, and the log has something else at {other:?}")
+    })
+}
+
+fn take_asked(follow: &mut Follow, id: i64) -> Option<Asked> {
+    let index = follow.asked.iter().position(|asked| asked.id == id)?;
+    Some(follow.asked.remove(index))
+}
+
+fn number(id: &Option<CommandId>) -> Checked<i64> {
+    match id {
+        Some(CommandId::Number(number)) => Ok(*number),
+        other => broken(Checker::Answers, format!("{other:?} is no id of the simulation")),
+    }
+}
