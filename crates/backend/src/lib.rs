@@ -16,11 +16,13 @@
 pub mod contract;
 pub mod memory;
 mod meter;
+mod retention;
 mod store;
 
 pub use memory::{MemoryLog, MemoryStore};
 pub use meter::Meter;
+pub use retention::Retentions;
 pub use store::{
-    Answer, Append, Appended, Direction, Head, Read, ReadResult, Request, Sink, Store, StoreError, Ticket,
-    Window,
+    Answer, Append, Appended, Direction, FOLDED_LOOKS, Head, Located, REACTIONS_MAX, Read, ReadResult,
+    Refusal, Request, Sink, Store, StoreError, Ticket, Window,
 };

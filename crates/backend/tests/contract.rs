@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trunkline_backend::contract::{Site, TestClock};
-use trunkline_backend::{MemoryLog, MemoryStore, Request, Sink, Store};
+use trunkline_backend::{MemoryLog, MemoryStore, Request, Retentions, Sink, Store};
 use trunkline_model::Epoch;
 
 /// Keeps the log between openings, as a disk would, and names the epochs 1, 2, 3…
@@ -20,12 +20,13 @@ struct Borrowed {
 }
 
 impl Site for Shelf {
-    fn open(&mut self, clock: TestClock, sink: Sink) -> Box<dyn Store> {
+    fn open(&mut self, clock: TestClock, sink: Sink, retentions: Retentions) -> Box<dyn Store> {
         self.openings += 1;
         let epoch = Epoch::from_random(self.openings);
         let kept = self.log.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut log = kept.unwrap_or_else(|| MemoryLog::new(epoch));
         log.begin(epoch);
+        log.set_retentions(retentions);
         let store = MemoryStore::with_log(log, move || clock.now(), sink);
         Box::new(Borrowed { store: Some(store), shelf: Arc::clone(&self.log) })
     }

@@ -1,5 +1,7 @@
 //! `trunkline.v1`: one flat JSON object per text message. `protocol/trunkline-v1.md` is the specification.
 
+mod publishing;
+
 use std::borrow::Cow;
 
 use base64::Engine as _;
@@ -7,9 +9,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use trunkline_model::{
-    Action, Capability, ChannelName, Command, CommandId, Connect, Epoch, ErrorCode, Fault, Form,
-    HistoryQuery, Key, Offset, Page, Payload, Position, Publication, Publish, Push, Recovery, Reply, Secret,
-    Start, Subscribe, Subscribed,
+    Action, Capability, ChannelName, Command, CommandId, Connect, EntryName, Epoch, ErrorCode, Fault, Form,
+    HistoryQuery, Key, Offset, Op, Page, Payload, Position, Publication, Publish, Push, Recovery, Reply,
+    Secret, Start, Subscribe, Subscribed,
 };
 
 use crate::object::Object;
@@ -56,7 +58,7 @@ fn action(wire: &WireCommand<'_>) -> Result<Action, Fault> {
         "connect" => connect(wire).map(Action::Connect),
         "subscribe" => subscribe(wire).map(Action::Subscribe),
         "unsubscribe" => Ok(Action::Unsubscribe(channel(wire.channel)?)),
-        "publish" => publish(wire).map(Action::Publish),
+        "publish" => publishing::publish(channel(wire.channel)?, wire).map(Action::Publish),
         "history" => history(wire).map(Action::History),
         "ping" => Ok(Action::Ping),
         "pong" => Ok(Action::Pong),
@@ -98,9 +100,15 @@ fn subscribe(wire: &WireCommand<'_>) -> Result<Subscribe, Fault> {
 
 /// `since` wins over `last`.
 fn start_of(wire: &WireStart<'_>) -> Result<Start, Fault> {
-    refuse_later(&[("catchUp", wire.catch_up)])?;
-    if let Some(position) = position("since", wire.since)? {
-        return Ok(Start::Since(position));
+    let catches_up = optional("catchUp", wire.catch_up, "true or false")?.unwrap_or(false);
+    match position("since", wire.since)? {
+        Some(position) if catches_up => return Ok(Start::CatchUp(position)),
+        Some(position) => return Ok(Start::Since(position)),
+        None if catches_up => {
+            let message = "`since` is missing: the position to catch up from; offset 0 for all there is";
+            return Err(Fault::new(ErrorCode::BadRequest, message));
+        }
+        None => {}
     }
     let last: Option<u32> = optional("last", wire.last, "a number of messages, 0 or more")?;
     Ok(last.map_or(Start::Next, Start::Last))
@@ -111,30 +119,7 @@ fn start_of(wire: &WireStart<'_>) -> Result<Start, Fault> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_publish(channel: ChannelName, text: &str) -> Result<Publish, Fault> {
-    let wire = parse(text)?;
-    let (payload, key) = published_content(&wire)?;
-    Ok(Publish { channel, payload, key })
-}
-
-fn publish(wire: &WireCommand<'_>) -> Result<Publish, Fault> {
-    let channel = channel(wire.channel)?;
-    let (payload, key) = published_content(wire)?;
-    Ok(Publish { channel, payload, key })
-}
-
-fn published_content(wire: &WireCommand<'_>) -> Result<(Payload, Option<Key>), Fault> {
-    refuse_later(&[
-        ("if", wire.condition),
-        ("ref", wire.r#ref),
-        ("op", wire.op),
-        ("entry", wire.entry),
-        ("ttl", wire.ttl),
-        ("bind", wire.bind),
-        ("ephemeral", wire.ephemeral),
-    ])?;
-    let key: Option<Cow<'_, str>> = optional("key", wire.key, "a text of 1 to 64 bytes")?;
-    let key = key.map(|key| Key::parse(&key)).transpose().map_err(|error| wrong("key", &error))?;
-    Ok((payload(wire.data, wire.text, wire.binary)?, key))
+    publishing::publish(channel, &parse(text)?)
 }
 
 fn payload(data: Raw<'_>, text: Raw<'_>, binary: Raw<'_>) -> Result<Payload, Fault> {
@@ -360,11 +345,11 @@ pub fn encode_published(reply: &Reply, out: &mut Vec<u8>) {
 }
 
 fn write_published(object: &mut Object<'_>, reply: &Reply) {
-    let Reply::Published { channel, position, key, ts, duplicate, .. } = reply else { return };
+    let Reply::Published { channel, position, key, ts, duplicate, merged, .. } = reply else { return };
     object.text("channel", channel.as_str());
     write_position(object, position.as_ref());
     object.text_if("key", key.as_ref().map(Key::as_str)).value("ts", ts.0);
-    object.value_if("dup", duplicate.then_some(true));
+    object.value_if("dup", duplicate.then_some(true)).value_if("merged", merged.then_some(true));
 }
 
 fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
@@ -380,6 +365,9 @@ fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
         Recovery::Recovered(entries) => {
             object.value("recovered", true).value("replay", entries.len());
         }
+        Recovery::CatchingUp(count) => {
+            object.value("recovered", true).value("replay", count);
+        }
         Recovery::Lost { reason, keep } => {
             object.value("recovered", false).text("reason", reason.as_str()).value_if("keep", *keep);
         }
@@ -387,6 +375,9 @@ fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
     if let Some((items, more)) = &subscribed.items {
         object.objects("items", items, |item, publication| write_item(item, publication));
         object.value("more", more);
+    }
+    if let Some(entries) = &subscribed.entries {
+        object.objects("entries", entries, |item, publication| write_item(item, publication));
     }
     object.texts("can", subscribed.can.iter().copied().map(Capability::as_str));
 }
@@ -405,9 +396,27 @@ fn write_item(object: &mut Object<'_>, publication: &Publication) {
             object.text("epoch", &position.epoch.to_string());
         }
     }
-    write_payload(object, &publication.payload);
+    let entry = publication.role.entry();
+    let reference = publication.role.reference();
+    object.text_if("entry", entry.and_then(|entry| entry.name.as_ref()).map(EntryName::as_str));
+    object.value_if("ref", reference.map(|reference| reference.target));
+    let removes = entry.is_some_and(|entry| entry.removed).then_some(Op::Delete);
+    let op = reference.map(|reference| reference.op).or(removes);
+    object.text_if("op", op.map(Op::as_str));
+    if publication.erased {
+        object.value("deleted", true);
+    } else if op != Some(Op::Delete) {
+        write_payload(object, &publication.payload);
+    }
     object.text_if("from", publication.from.as_ref().map(trunkline_model::UserName::as_str));
     object.value("ts", publication.ts.0).text_if("key", publication.key.as_ref().map(Key::as_str));
+    if let Some(fold) = &publication.fold {
+        object.value("rev", fold.rev);
+        if !fold.reactions.is_empty() {
+            let counts = fold.reactions.iter().map(|(value, count)| (&**value, *count));
+            object.counts("reactions", counts);
+        }
+    }
 }
 
 fn write_payload(object: &mut Object<'_>, payload: &Payload) {
@@ -423,6 +432,7 @@ fn write_fault(object: &mut Object<'_>, fault: &Fault) {
     write_id(object, fault.id.as_ref());
     object.text("code", fault.code.as_str()).text("message", &fault.message);
     object.text_if("channel", fault.channel.as_ref().map(ChannelName::as_str));
+    write_position(object, fault.position.as_ref());
     object.value_if("retry", fault.retry.map(|retry| retry.as_millis()));
 }
 

@@ -97,6 +97,25 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// An object within, of one number for each text.
+    pub(crate) fn counts<'t>(
+        &mut self,
+        name: &str,
+        counts: impl IntoIterator<Item = (&'t str, u32)>,
+    ) -> &mut Self {
+        self.name(name);
+        self.out.push(b'{');
+        for (index, (text, count)) in counts.into_iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            write_text(self.out, text);
+            write!(self.out, ":{count}").expect("a Vec takes all that is written");
+        }
+        self.out.push(b'}');
+        self
+    }
+
     /// Closes the object.
     pub(crate) fn end(self) {
         self.out.push(b'}');

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use trunkline_model::close::{self, CloseReason};
 use trunkline_model::{
-    Action, ChannelName, Command, ErrorCode, Fault, Form, Payload, Publication, Publish, Start, Subscribe,
+    Action, ChannelName, Command, ErrorCode, Fault, Form, Payload, Publication, Publish, Recovery, Reply,
+    Start, Subscribe,
 };
 
 /// The command with which a plain session begins: follow the room.
@@ -19,7 +20,7 @@ pub fn opening(channel: &ChannelName) -> Command {
 /// A frame as a command: publish it as it came.
 #[must_use]
 pub fn decode(channel: &ChannelName, form: Form, bytes: Bytes) -> Command {
-    let publish = Publish { channel: channel.clone(), payload: Payload { bytes, form }, key: None };
+    let publish = Publish::new(channel.clone(), Payload { bytes, form });
     Command { id: None, action: Action::Publish(publish) }
 }
 
@@ -27,6 +28,19 @@ pub fn decode(channel: &ChannelName, form: Form, bytes: Bytes) -> Command {
 #[must_use]
 pub fn content(publication: &Publication) -> (bool, &Bytes) {
     (publication.payload.form == Form::Binary, &publication.payload.bytes)
+}
+
+/// How a session ends that was answered something it cannot be told.
+#[must_use]
+pub fn close_after(reply: &Reply) -> Option<CloseReason> {
+    match reply {
+        Reply::Fault(fault) => Some(close_for(fault)),
+        // It cannot go on from where it was; it begins anew when it connects again.
+        Reply::Subscribed(subscribed) => {
+            matches!(subscribed.recovery, Recovery::Lost { .. }).then_some(close::SLOW)
+        }
+        _ => None,
+    }
 }
 
 /// How a session ends that cannot be told what was wrong.

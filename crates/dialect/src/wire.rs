@@ -78,9 +78,6 @@ pub(crate) struct WireCommand<'a> {
     pub(crate) subscribe: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) heartbeat: Option<&'a RawValue>,
-    // Fields that change what a command means and that this version does not know how to honour.
-    #[serde(borrow)]
-    pub(crate) token: Option<&'a RawValue>,
     #[serde(borrow, rename = "if")]
     pub(crate) condition: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -95,6 +92,9 @@ pub(crate) struct WireCommand<'a> {
     pub(crate) bind: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) ephemeral: Option<&'a RawValue>,
+    // Fields that change what a command means and that this version does not know how to honour.
+    #[serde(borrow)]
+    pub(crate) token: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) catch_up: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -128,6 +128,12 @@ pub(crate) struct WireStart<'a> {
 pub(crate) struct WirePosition<'a> {
     #[serde(borrow)]
     pub(crate) epoch: Cow<'a, str>,
+    pub(crate) offset: u64,
+}
+
+/// What a conditional publish expects.
+#[derive(Deserialize)]
+pub(crate) struct WireCondition {
     pub(crate) offset: u64,
 }
 

@@ -198,6 +198,9 @@ proptest! {
             Recovery::Recovered(replay) => {
                 expect = with(expect, json!({ "recovered": true, "replay": replay.len() }));
             }
+            Recovery::CatchingUp(count) => {
+                expect = with(expect, json!({ "recovered": true, "replay": count }));
+            }
             Recovery::Lost { reason, keep } => {
                 expect = with(expect, json!({ "recovered": false, "reason": reason.as_str() }));
                 if let Some(keep) = keep {
@@ -211,7 +214,8 @@ proptest! {
         }
         let can = vec![Capability::Publish, Capability::History];
         let floor = Offset(floor);
-        let subscribed = Subscribed { id, channel, kind, position, floor, recovery, items, can };
+        let entries = None;
+        let subscribed = Subscribed { id, channel, kind, position, floor, recovery, items, entries, can };
         prop_assert_eq!(written(|out| encode_reply(&Reply::Subscribed(Box::new(subscribed)), out)), expect);
     }
 
@@ -232,7 +236,7 @@ proptest! {
             expect["dup"] = true.into();
         }
         let reply =
-            Reply::Published { id: id.clone(), channel, position, key, ts: Timestamp(ts), duplicate };
+            Reply::Published { id: id.clone(), channel, position, key, ts: Timestamp(ts), duplicate, merged: false };
         prop_assert_eq!(written(|out| encode_published(&reply, out)), expect.clone());
         let expect = with(with(expect, id_json(id.as_ref())), json!({ "type": "published" }));
         prop_assert_eq!(written(|out| encode_reply(&reply, out)), expect);
@@ -253,7 +257,8 @@ proptest! {
         if let Some(retry) = retry {
             expect["retry"] = retry.into();
         }
-        let fault = Fault { id, code, message, channel, retry: retry.map(Duration::from_millis) };
+        let retry = retry.map(Duration::from_millis);
+        let fault = Fault { id, code, message, channel, position: None, retry };
         prop_assert_eq!(written(|out| encode_reply(&Reply::Fault(fault), out)), expect);
     }
 

@@ -26,7 +26,7 @@ fn a_frame_goes_out_as_it_came_in() {
             panic!("a publish without an id")
         };
         let payload = Payload::new(form, bytes);
-        assert_eq!(publish, Publish { channel: room(), payload: payload.clone(), key: None });
+        assert_eq!(publish, Publish::new(room(), payload.clone()));
         let publication = Publication::new(room(), Timestamp(0), payload);
         assert_eq!(content(&publication), (form == Form::Binary, &Bytes::from_static(bytes)));
     };

@@ -82,6 +82,8 @@ enum Start {
     Next,
     Last(u32),
     Since(Position),
+    #[serde(rename = "catch_up")]
+    CatchUp(Position),
 }
 
 #[derive(Deserialize)]
@@ -97,9 +99,63 @@ impl From<Subscribe> for model::Subscribe {
             Start::Next => model::Start::Next,
             Start::Last(count) => model::Start::Last(count),
             Start::Since(position) => model::Start::Since(position.into()),
+            Start::CatchUp(position) => model::Start::CatchUp(position.into()),
         };
         Self { channel: channel(&subscribe.channel), start }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    target: u64,
+    op: String,
+}
+
+impl From<Reference> for model::Reference {
+    fn from(reference: Reference) -> Self {
+        let op = model::Op::ALL.iter().copied().find(|op| op.as_str() == reference.op).expect("an op");
+        Self { target: Offset(reference.target), op }
+    }
+}
+
+/// What is published, and what is asked of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    payload: Payload,
+    key: Option<String>,
+    condition: Option<u64>,
+    reference: Option<Reference>,
+    entry: Option<String>,
+    #[serde(default)]
+    removes: bool,
+    ttl_ms: Option<u64>,
+    #[serde(default)]
+    bind: bool,
+    #[serde(default)]
+    ephemeral: bool,
+}
+
+impl Content {
+    fn publish(self, channel: ChannelName) -> model::Publish {
+        model::Publish {
+            channel,
+            payload: self.payload.into(),
+            key: self.key.as_deref().map(key),
+            condition: self.condition.map(Offset),
+            reference: self.reference.map(Into::into),
+            entry: self.entry.as_deref().map(entry_name),
+            removes: self.removes,
+            ttl: self.ttl_ms.map(Duration::from_millis),
+            bind: self.bind,
+            ephemeral: self.ephemeral,
+        }
+    }
+}
+
+fn entry_name(name: &str) -> model::EntryName {
+    model::EntryName::parse(name).expect("an entry's name")
 }
 
 #[derive(Deserialize)]
@@ -123,8 +179,8 @@ enum Command {
     Publish {
         id: Option<Id>,
         channel: String,
-        payload: Payload,
-        key: Option<String>,
+        #[serde(flatten)]
+        content: Content,
     },
     History {
         id: Option<Id>,
@@ -155,13 +211,8 @@ impl From<Command> for model::Command {
                 (id, Action::Subscribe(Subscribe { channel, start }.into()))
             }
             Command::Unsubscribe { id, channel: name } => (id, Action::Unsubscribe(channel(&name))),
-            Command::Publish { id, channel: name, payload, key } => {
-                let publish = model::Publish {
-                    channel: channel(&name),
-                    payload: payload.into(),
-                    key: key.as_deref().map(self::key),
-                };
-                (id, Action::Publish(publish))
+            Command::Publish { id, channel: name, content } => {
+                (id, Action::Publish(content.publish(channel(&name))))
             }
             Command::History { id, channel: name, before, after, limit, at } => {
                 let query = model::HistoryQuery {
@@ -249,6 +300,26 @@ struct Publication {
     payload: Payload,
     from: Option<String>,
     key: Option<String>,
+    reference: Option<Reference>,
+    entry: Option<Entry>,
+    #[serde(default)]
+    erased: bool,
+    fold: Option<Fold>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: Option<String>,
+    #[serde(default)]
+    removed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fold {
+    rev: u64,
+    reactions: Vec<(Box<str>, u32)>,
 }
 
 impl From<Publication> for Arc<model::Publication> {
@@ -259,6 +330,18 @@ impl From<Publication> for Arc<model::Publication> {
         built.begins_epoch = publication.begins_epoch;
         built.from = publication.from.as_deref().map(model::UserName::new);
         built.key = publication.key.as_deref().map(key);
+        built.erased = publication.erased;
+        built.fold = publication
+            .fold
+            .map(|Fold { rev, reactions }| Box::new(model::Fold { rev: Offset(rev), reactions }));
+        if let Some(reference) = publication.reference {
+            built.role = model::Role::Reference(reference.into());
+        }
+        if let Some(Entry { name, removed }) = publication.entry {
+            let name = name.as_deref().map(entry_name);
+            built.role =
+                model::Role::Entry(Box::new(model::Entry { name, removed, ..model::Entry::default() }));
+        }
         Arc::new(built)
     }
 }
@@ -274,6 +357,7 @@ enum RecoveryWord {
 enum Recovery {
     Word(RecoveryWord),
     Recovered { recovered: usize },
+    CatchingUp { catching_up: u64 },
     Lost { lost: String, keep: Option<u64> },
 }
 
@@ -291,6 +375,7 @@ impl From<Recovery> for model::Recovery {
                 let entry = Arc::new(entry);
                 Self::Recovered(vec![entry; recovered])
             }
+            Recovery::CatchingUp { catching_up } => Self::CatchingUp(catching_up),
             Recovery::Lost { lost, keep } => {
                 let all = [model::LostReason::Trimmed, model::LostReason::Limit, model::LostReason::Rewound];
                 let reason = all.into_iter().find(|reason| reason.as_str() == lost);
@@ -323,6 +408,7 @@ enum Reply {
         recovery: Recovery,
         items: Option<Vec<Publication>>,
         more: Option<bool>,
+        entries: Option<Vec<Publication>>,
         can: Vec<String>,
     },
     Unsubscribed {
@@ -336,6 +422,8 @@ enum Reply {
         key: Option<String>,
         ts: u64,
         duplicate: bool,
+        #[serde(default)]
+        merged: bool,
     },
     History {
         id: Option<Id>,
@@ -357,6 +445,7 @@ enum Reply {
         code: String,
         message: String,
         channel: Option<String>,
+        position: Option<Position>,
         retry_ms: Option<u64>,
     },
 }
@@ -369,13 +458,14 @@ impl From<Reply> for model::Reply {
             Reply::Unsubscribed { id, channel: name } => {
                 Self::Unsubscribed { id: id.map(Into::into), channel: channel(&name) }
             }
-            Reply::Published { id, channel: name, position, key, ts, duplicate } => Self::Published {
+            Reply::Published { id, channel: name, position, key, ts, duplicate, merged } => Self::Published {
                 id: id.map(Into::into),
                 channel: channel(&name),
                 position: position.map(Into::into),
                 key: key.as_deref().map(self::key),
                 ts: Timestamp(ts),
                 duplicate,
+                merged,
             },
             Reply::History { id, channel: name, epoch, top, lo, hi, items, floor, more } => {
                 let page = model::Page {
@@ -390,13 +480,16 @@ impl From<Reply> for model::Reply {
                 Self::History { id: id.map(Into::into), channel: channel(&name), page }
             }
             Reply::Pong { id, ts } => Self::Pong { id: id.map(Into::into), ts: Timestamp(ts) },
-            Reply::Error { id, code, message, channel: name, retry_ms } => Self::Fault(model::Fault {
-                id: id.map(Into::into),
-                code: error_code(&code),
-                message,
-                channel: name.as_deref().map(channel),
-                retry: retry_ms.map(Duration::from_millis),
-            }),
+            Reply::Error { id, code, message, channel: name, position, retry_ms } => {
+                Self::Fault(model::Fault {
+                    id: id.map(Into::into),
+                    code: error_code(&code),
+                    message,
+                    channel: name.as_deref().map(channel),
+                    position: position.map(Into::into),
+                    retry: retry_ms.map(Duration::from_millis),
+                })
+            }
         }
     }
 }
@@ -434,11 +527,12 @@ fn welcome(reply: Reply) -> model::Reply {
 }
 
 fn subscribed(reply: Reply) -> model::Reply {
-    let Reply::Subscribed { id, channel: name, kind, position, floor, recovery, items, more, can } = reply
+    let Reply::Subscribed { id, channel: name, kind, position, floor, recovery, items, more, entries, can } =
+        reply
     else {
         unreachable!("the caller has looked")
     };
-    let kinds = [model::Kind::Log, model::Kind::Signal];
+    let kinds = [model::Kind::Log, model::Kind::Value, model::Kind::Map, model::Kind::Signal];
     let capabilities = [model::Capability::Publish, model::Capability::History];
     let capability =
         |word: &String| capabilities.into_iter().find(|one| one.as_str() == word).expect("a capability");
@@ -451,6 +545,7 @@ fn subscribed(reply: Reply) -> model::Reply {
         floor: Offset(floor),
         recovery: recovery.into(),
         items: items.map(|items| items.into_iter().map(Into::into).collect()).zip(more),
+        entries: entries.map(|entries| entries.into_iter().map(Into::into).collect()),
         can: can.iter().map(capability).collect(),
     }))
 }
@@ -547,14 +642,8 @@ fn http() {
     struct Body {
         name: String,
         r#in: String,
-        publish: Option<Published>,
+        publish: Option<Content>,
         error: Option<Refusal>,
-    }
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Published {
-        payload: Payload,
-        key: Option<String>,
     }
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -566,10 +655,8 @@ fn http() {
     let file: File = load("http.json");
     for Body { name, r#in: input, publish, error } in file.bodies {
         match (json::decode_publish(channel("chat:lobby"), &input), publish, error) {
-            (Ok(decoded), Some(Published { payload, key }), None) => {
-                assert_eq!(decoded.channel, channel("chat:lobby"), "{name}");
-                assert_eq!(decoded.payload, payload.into(), "{name}");
-                assert_eq!(decoded.key, key.as_deref().map(self::key), "{name}");
+            (Ok(decoded), Some(content), None) => {
+                assert_eq!(decoded, content.publish(channel("chat:lobby")), "{name}");
             }
             (Err(fault), None, Some(refusal)) => refusal.check(&name, &fault),
             (decoded, ..) => panic!("{name}: {input} gives {decoded:?}"),

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::{Head, Window};
-use trunkline_model::{Epoch, Kind, Namespace, Offset, Position, Publication};
+use trunkline_model::{ChannelName, Kind, LostReason, Namespace, Offset, Position, Publication};
 
+use crate::bucket::Bucket;
+use crate::hot::{Hot, Next};
 use crate::join::Join;
 use crate::output::Output;
-use crate::peer::{Ask, Peers, Tell};
-use crate::ring::Ring;
+use crate::peer::{Ask, Loss, Peers, Tell};
+use crate::ring::offset_of;
+use crate::shard::Stored;
 
 /// One channel at its owner.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct Channel {
     /// The appends among them.
     pub(crate) appending: u32,
     pub(crate) idle_since: Option<Duration>,
+    /// How much of its rate is used up.
+    bucket: Bucket,
 }
 
 /// What the channel is, by its kind and by how much of it is known.
@@ -35,8 +40,8 @@ pub(crate) struct Channel {
 pub(crate) enum Body {
     /// A log whose head is being read; these questions wait for it.
     Opening(VecDeque<Ask>),
-    /// A log.
-    Log(Log),
+    /// A log, or the newest of each entry of one.
+    Log(Box<Log>),
     /// Nothing is kept.
     Signal,
 }
@@ -46,18 +51,24 @@ pub(crate) enum Body {
 pub(crate) struct Log {
     /// The newest entry that was delivered; what is sent to workers never goes beyond it.
     pub(crate) applied: Position,
+    /// The first offset that can be read, as far as this owner knows.
     pub(crate) floor: Offset,
-    /// The epoch of the entry before the floor.
-    pub(crate) floor_epoch: Option<Epoch>,
-    pub(crate) ring: Ring,
+    pub(crate) hot: Hot,
     /// Joins from a place that this owner, or the queue to their worker, has not reached yet.
     pub(crate) parked: Vec<Join>,
+    /// Publications to a `value` or `map` that wait until those under way are stored, so that what is overtaken need
+    /// not be.
+    pub(crate) queue: VecDeque<Box<Stored>>,
     /// Whether entries after `applied` are being read from the store.
     pub(crate) catching_up: bool,
     /// The highest offset that the store has given to a publication of this owner.
     pub(crate) told: Offset,
     /// Whether the store may hold entries beyond `applied` and `told`, of which it could not say so.
     pub(crate) unsure: bool,
+    /// Whether it is open if the store still holds what is applied: nothing is applied or told meanwhile.
+    pub(crate) doubted: bool,
+    /// How often the log went another way than this owner knew. What was read before is worth nothing after.
+    pub(crate) turn: u32,
 }
 
 /// A worker that has subscribers, and how far it was told.
@@ -68,6 +79,8 @@ struct Link {
     reading: bool,
     /// Whether it stands in the shard's list of those that wait for room.
     behind: bool,
+    /// Why what comes next for it is not what follows `sent`.
+    lost: Option<(LostReason, Option<Offset>)>,
 }
 
 /// What became of feeding one worker.
@@ -84,15 +97,39 @@ pub(crate) enum Fed {
 impl Channel {
     pub(crate) fn new(namespace: Arc<Namespace>) -> Self {
         let body = match namespace.kind {
-            Kind::Log => Body::Opening(VecDeque::new()),
+            Kind::Log | Kind::Value | Kind::Map => Body::Opening(VecDeque::new()),
             Kind::Signal => Body::Signal,
         };
-        Self { namespace, body, links: Vec::new(), pending: 0, appending: 0, idle_since: None }
+        Self {
+            namespace,
+            body,
+            links: Vec::new(),
+            pending: 0,
+            appending: 0,
+            idle_since: None,
+            bucket: Bucket::default(),
+        }
     }
 
-    /// The caps of this channel's hot ring.
+    /// Counts a publish against the channel's rate.
+    ///
+    /// # Errors
+    /// It comes too early by so much.
+    pub(crate) fn count_publish(&mut self, now: Duration) -> Result<(), Duration> {
+        self.namespace.channel_rate.map_or(Ok(()), |rate| self.bucket.take(rate, now))
+    }
+
+    /// The caps of a replay, and of this channel's hot ring.
     pub(crate) fn ring_caps(&self) -> Window {
         Window { entries: self.namespace.recover_entries, bytes: self.namespace.recover_bytes }
+    }
+
+    /// How much of its newest entries is wanted with its head: of a `value` or `map` all there is.
+    pub(crate) fn head_window(&self) -> Window {
+        match self.namespace.kind {
+            Kind::Value | Kind::Map => Window { entries: u32::MAX, bytes: usize::MAX },
+            Kind::Log | Kind::Signal => self.ring_caps(),
+        }
     }
 
     pub(crate) fn log_mut(&mut self) -> Option<&mut Log> {
@@ -104,38 +141,50 @@ impl Channel {
 
     /// Takes the head that the store answered, and gives back what waited for it.
     pub(crate) fn open(&mut self, head: Head) -> VecDeque<Ask> {
-        let caps = self.ring_caps();
-        let mut ring = Ring::default();
-        for entry in head.tail {
-            ring.push(entry, caps);
-        }
         let log = Log {
             applied: head.position,
             floor: head.floor,
-            floor_epoch: head.floor_epoch,
-            ring,
+            hot: Hot::holding(self.namespace.kind, self.ring_caps(), head.tail),
             parked: Vec::new(),
+            queue: VecDeque::new(),
             catching_up: false,
             told: head.position.offset,
             unsure: false,
+            doubted: false,
+            turn: 0,
         };
-        match std::mem::replace(&mut self.body, Body::Log(log)) {
+        match std::mem::replace(&mut self.body, Body::Log(Box::new(log))) {
             Body::Opening(waiting) => waiting,
             Body::Log(_) | Body::Signal => VecDeque::new(),
         }
     }
 
+    /// Goes on with the head of a log that went another way after `keep`. Workers that were told more are to be told so;
+    /// the others have missed nothing.
+    pub(crate) fn turn(&mut self, head: Head, keep: Option<Offset>) {
+        let (kind, caps) = (self.namespace.kind, self.ring_caps());
+        let Some(log) = self.log_mut() else { return };
+        log.applied = head.position;
+        log.floor = head.floor;
+        log.hot = Hot::holding(kind, caps, head.tail);
+        log.told = log.told.max(head.position.offset);
+        log.catching_up = false;
+        log.doubted = false;
+        log.turn = log.turn.wrapping_add(1);
+        let shared = keep.unwrap_or(Offset::ZERO);
+        for link in &mut self.links {
+            link.reading = false;
+            if link.sent.offset > shared {
+                link.lost = Some((LostReason::Rewound, keep));
+            }
+        }
+    }
+
     /// Takes the entry after `applied`. Any other is left alone (`false`).
     pub(crate) fn apply(&mut self, publication: Arc<Publication>) -> bool {
-        let caps = self.ring_caps();
         let Some(log) = self.log_mut() else { return false };
-        let Some(position) = publication.position else { return false };
-        if position.offset != log.applied.offset.next() {
-            return false;
-        }
-        log.applied = position;
-        log.ring.push(publication, caps);
-        true
+        let is_next = offset_of(&publication) == log.applied.offset.next();
+        is_next && !log.doubted && log.push(publication)
     }
 
     /// Up to where the store is to be read for what lies beyond `applied`, if at all.
@@ -144,7 +193,7 @@ impl Channel {
     /// broadcast. Answers come in the order of the log, so up to `told` everyone has one.
     pub(crate) fn missing(&self) -> Option<Offset> {
         let Body::Log(log) = &self.body else { return None };
-        if log.catching_up {
+        if log.catching_up || log.doubted {
             None
         } else if log.unsure && self.appending == 0 {
             Some(Offset(u64::MAX))
@@ -156,24 +205,33 @@ impl Channel {
     /// Takes what was read beyond `applied`, as far as it may be told.
     pub(crate) fn take_missing(&mut self, entries: Vec<Arc<Publication>>) {
         let appending = self.appending > 0;
-        let told = self.log_mut().map(|log| log.told).filter(|_| appending).unwrap_or(Offset(u64::MAX));
+        let Some(log) = self.log_mut() else { return };
+        let told = if appending { log.told } else { Offset(u64::MAX) };
         let (mut forward, mut left) = (false, false);
         for entry in entries {
-            left = entry.position.is_some_and(|position| position.offset > told);
+            left = offset_of(&entry) > told;
             if left {
                 break;
             }
-            forward |= self.apply(entry);
+            // Between what follows each other in a read there is nothing, or nothing any more.
+            let follows = offset_of(&entry) == log.applied.offset.next().max(log.floor);
+            let newer = log.hot.skips() && offset_of(&entry) > log.applied.offset;
+            forward |= (follows || newer) && log.push(entry);
         }
-        if let Some(log) = self.log_mut() {
-            // There may be more in the store than was read, or than may be told yet.
-            log.unsure |= forward || left;
+        // There may be more in the store than was read, or than may be told yet.
+        log.unsure |= forward || left;
+        if !forward && !log.unsure {
+            log.told = log.applied.offset;
         }
     }
 
-    /// The place that a session of `worker` joins at: what that worker was told already, else `applied`.
-    pub(crate) fn joining_place(&self, worker: u16, applied: Position) -> Position {
-        self.links.iter().find(|link| link.worker == worker).map_or(applied, |link| link.sent)
+    /// The place that a session of `worker` joins at: what that worker was told already, else `applied`. `None` while
+    /// that worker is to be told first that it cannot go on from there.
+    pub(crate) fn joining_place(&self, worker: u16, applied: Position) -> Option<Position> {
+        match self.links.iter().find(|link| link.worker == worker) {
+            Some(link) => link.lost.is_none().then_some(link.sent),
+            None => Some(applied),
+        }
     }
 
     /// Notes that `worker` waits for room in its queue; whether that is news.
@@ -192,7 +250,7 @@ impl Channel {
     /// Registers the interest of `worker`, which knows everything up to `sent`.
     pub(crate) fn link(&mut self, worker: u16, sent: Position) {
         if !self.links.iter().any(|link| link.worker == worker) {
-            self.links.push(Link { worker, sent, reading: false, behind: false });
+            self.links.push(Link { worker, sent, reading: false, behind: false, lost: None });
         }
     }
 
@@ -205,17 +263,44 @@ impl Channel {
         self.links.iter().map(|link| link.worker).collect()
     }
 
-    /// Sends `worker` what it has not been told yet, as far as its queue and the ring reach.
-    pub(crate) fn feed(&mut self, worker: u16, peers: &mut Peers, out: &mut Vec<Output>) -> Fed {
+    /// Sends `worker` what it has not been told yet, as far as its queue and what is hot reach.
+    pub(crate) fn feed(
+        &mut self,
+        name: &ChannelName,
+        worker: u16,
+        peers: &mut Peers,
+        out: &mut Vec<Output>,
+    ) -> Fed {
         let Body::Log(log) = &self.body else { return Fed::All };
         let Some(link) = self.links.iter_mut().find(|link| link.worker == worker) else { return Fed::All };
+        if log.doubted {
+            return Fed::All;
+        }
+        if let Some((reason, keep)) = link.lost {
+            if !peers.may_broadcast(worker) {
+                return Fed::NoRoom;
+            }
+            link.lost = None;
+            link.sent = log.applied;
+            let entries = log.hot.state_at(log.applied.offset);
+            let (channel, kind) = (name.clone(), self.namespace.kind);
+            let loss = Loss { channel, kind, place: log.applied, floor: log.floor, reason, keep, entries };
+            peers.tell(worker, Tell::Lost(Box::new(loss)), out);
+        }
         while link.sent.offset < log.applied.offset && !link.reading {
             if !peers.may_broadcast(worker) {
                 return Fed::NoRoom;
             }
-            let Some(next) = log.ring.get(link.sent.offset.next()) else {
-                link.reading = true;
-                return Fed::NeedsRead(link.sent.offset.next());
+            let next = match log.hot.next(link.sent.offset) {
+                Next::Entry(next) => next,
+                Next::Nothing => {
+                    link.sent = log.applied;
+                    break;
+                }
+                Next::Cold => {
+                    link.reading = true;
+                    return Fed::NeedsRead(link.sent.offset.next());
+                }
             };
             link.sent = next.position.unwrap_or(link.sent);
             peers.tell(worker, Tell::Broadcast(Arc::clone(next)), out);
@@ -223,7 +308,8 @@ impl Channel {
         Fed::All
     }
 
-    /// Sends `worker` entries read from the store because the ring had lost them.
+    /// Sends `worker` entries read from the store because the ring had lost them. What is trimmed already, nobody can
+    /// send any more.
     pub(crate) fn feed_read(
         &mut self,
         worker: u16,
@@ -231,8 +317,13 @@ impl Channel {
         peers: &mut Peers,
         out: &mut Vec<Output>,
     ) {
+        let floor = self.log_mut().map(|log| log.floor);
         let Some(link) = self.links.iter_mut().find(|link| link.worker == worker) else { return };
         link.reading = false;
+        if floor.is_some_and(|floor| link.sent.offset.next() < floor) {
+            link.lost = Some((LostReason::Trimmed, None));
+            return;
+        }
         for entry in entries {
             let Some(position) = entry.position else { continue };
             if position.offset == link.sent.offset.next() && peers.may_broadcast(worker) {
@@ -255,9 +346,30 @@ impl Channel {
     pub(crate) fn is_idle(&self) -> bool {
         let quiet = match &self.body {
             Body::Opening(_) => false,
-            Body::Log(log) => log.parked.is_empty() && !log.catching_up,
+            Body::Log(log) => log.parked.is_empty() && !log.catching_up && log.queue.is_empty(),
             Body::Signal => true,
         };
         quiet && self.links.is_empty() && self.pending == 0
+    }
+}
+
+impl Log {
+    /// Makes `publication` the newest entry.
+    fn push(&mut self, publication: Arc<Publication>) -> bool {
+        let Some(position) = publication.position else { return false };
+        self.applied = position;
+        self.hot.push(publication);
+        true
+    }
+
+    /// Whether `position` is known to be a place in it. If not, the store may know better.
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        let hot = || self.hot.get(position.offset).and_then(|entry| entry.position);
+        position.offset == Offset::ZERO || position == self.applied || hot() == Some(position)
+    }
+
+    /// Takes note of a floor that the store has told.
+    pub(crate) fn raise_floor(&mut self, floor: Offset) {
+        self.floor = self.floor.max(floor);
     }
 }

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use trunkline_model::{
-    ChannelName, Connect, ErrorCode, Fault, HistoryQuery, Limits, Namespace, Namespaces, Publish, Start,
+    ChannelName, Connect, ErrorCode, Fault, Form, HistoryQuery, Kind, Limits, Namespace, Namespaces, Op,
+    Publish, REACTION_MAX, Start,
 };
 
 use crate::input::Moment;
+use crate::peer::Author;
 
 pub(crate) fn namespace_of<'a>(
     namespaces: &'a Namespaces,
@@ -48,7 +50,7 @@ pub(crate) fn check_start(start: Start, limits: &Limits) -> Result<(), Fault> {
             let message = format!("`last` is {count}; at most {} are given at once", limits.history_page);
             Err(Fault::new(ErrorCode::BadRequest, message))
         }
-        Start::Last(_) | Start::Next | Start::Since(_) => Ok(()),
+        Start::Last(_) | Start::Next | Start::Since(_) | Start::CatchUp(_) => Ok(()),
     }
 }
 
@@ -61,6 +63,8 @@ pub(crate) fn check_publish(publish: &Publish, namespace: &Namespace, now: Momen
         );
         return Err(Fault::new(ErrorCode::TooLarge, message));
     }
+    check_fits_kind(publish, namespace.kind)?;
+    check_reaction(publish)?;
     let born = publish.key.as_ref().and_then(trunkline_model::Key::born);
     let window = u64::try_from(namespace.keys.as_millis()).unwrap_or(u64::MAX);
     if born.is_some_and(|born| born.0.saturating_add(window) < now.ts.0) {
@@ -69,6 +73,69 @@ pub(crate) fn check_publish(publish: &Publish, namespace: &Namespace, now: Momen
         return Err(Fault::new(ErrorCode::KeyExpired, message));
     }
     Ok(())
+}
+
+/// What a publish asks beside its payload depends on what the channel keeps.
+fn check_fits_kind(publish: &Publish, kind: Kind) -> Result<(), Fault> {
+    let refuse = |message: String| Err(Fault::new(ErrorCode::BadRequest, message));
+    let given = [
+        ("if", publish.condition.is_some(), kind != Kind::Signal),
+        ("ref", publish.reference.is_some(), kind == Kind::Log),
+        ("entry", publish.entry.is_some(), kind == Kind::Map),
+        ("op", publish.removes, matches!(kind, Kind::Value | Kind::Map)),
+        ("ttl", publish.ttl.is_some(), matches!(kind, Kind::Value | Kind::Map)),
+        ("bind", publish.bind, matches!(kind, Kind::Value | Kind::Map)),
+    ];
+    for (name, is_given, fits) in given {
+        if is_given && publish.ephemeral {
+            return refuse(format!(
+                "`{name}` has no place in a publish that is `ephemeral`: it is not stored"
+            ));
+        }
+        if is_given && !fits {
+            return refuse(format!(
+                "`{name}` has no place in {}, which is of kind `{}`",
+                publish.channel,
+                kind.as_str()
+            ));
+        }
+    }
+    if kind == Kind::Map && publish.entry.is_none() && !publish.ephemeral {
+        return refuse(format!(
+            "`entry` is missing: {} is a map, and each publication is one entry's",
+            publish.channel
+        ));
+    }
+    Ok(())
+}
+
+/// A reaction is someone's, and so is what lives as long as a session.
+pub(crate) fn check_author(publish: &Publish, author: &Author) -> Result<(), Fault> {
+    let reacts = publish.reference.is_some_and(|reference| matches!(reference.op, Op::React | Op::Unreact));
+    if author.from.is_none() && reacts {
+        return Err(Fault::new(
+            ErrorCode::BadRequest,
+            "a reaction is a user's, and the server's API is none",
+        ));
+    }
+    if author.from.is_none() && publish.bind {
+        let message = "`bind` ties an entry to a session, and an HTTP request is none; give it a `ttl`";
+        return Err(Fault::new(ErrorCode::BadRequest, message));
+    }
+    Ok(())
+}
+
+/// A reaction is a short text.
+fn check_reaction(publish: &Publish) -> Result<(), Fault> {
+    let reacts = publish.reference.is_some_and(|reference| matches!(reference.op, Op::React | Op::Unreact));
+    if !reacts {
+        return Ok(());
+    }
+    if publish.payload.form == Form::Text && (1..=REACTION_MAX).contains(&publish.payload.bytes.len()) {
+        return Ok(());
+    }
+    let message = format!("a reaction is a text of 1 to {REACTION_MAX} bytes, in `data` or `text`");
+    Err(Fault::new(ErrorCode::BadRequest, message))
 }
 
 pub(crate) fn check_history(query: &HistoryQuery, limits: &Limits) -> Result<(), Fault> {

@@ -1,16 +1,13 @@
 //! A page of history: which entries it takes, whether the ring can tell them, and what the page says.
 
-use std::sync::Arc;
-
-use trunkline_backend::{Direction, Read, Window};
-use trunkline_model::{
-    CommandId, ErrorCode, Fault, HistoryQuery, Limits, Offset, Page, Position, Publication,
-};
+use trunkline_backend::{Direction, Located, Read, ReadResult, Window};
+use trunkline_model::{CommandId, ErrorCode, Fault, HistoryQuery, Limits, Offset, Page, Position};
 
 use crate::answers::RETRY;
 use crate::channel::Log;
+use crate::hot::Hot;
 use crate::input::SessionId;
-use crate::ring::offset_of;
+use crate::ring::Folded;
 
 /// A question for a page, and who gets the answer.
 #[derive(Debug)]
@@ -19,10 +16,12 @@ pub(crate) struct PageQuestion {
     pub(crate) session: SessionId,
     pub(crate) id: Option<CommandId>,
     pub(crate) query: HistoryQuery,
-    /// What the store said of the entry at `query.at`, once it was asked.
-    pub(crate) entry_at: Option<Option<Position>>,
+    /// What the store said of `query.at`, once it was asked.
+    pub(crate) located: Option<Located>,
     /// Where the log stood when the store was asked for the entries, once it was.
-    pub(crate) top: Option<Position>,
+    top: Option<Position>,
+    /// [`Log::turn`] at that time.
+    turn: u32,
 }
 
 /// What a page needs next.
@@ -30,8 +29,8 @@ pub(crate) struct PageQuestion {
 pub(crate) enum PageStep {
     /// Nothing.
     Finish(Page),
-    /// The entry at `query.at`, to see whether it is of this log.
-    ReadAt(Read),
+    /// Whether `query.at` is a place in this log.
+    Locate(Position),
     /// The entries.
     Read(Read),
     /// It cannot be given.
@@ -39,37 +38,47 @@ pub(crate) enum PageStep {
 }
 
 impl PageQuestion {
+    pub(crate) fn new(worker: u16, session: SessionId, id: Option<CommandId>, query: HistoryQuery) -> Self {
+        Self { worker, session, id, query, located: None, top: None, turn: 0 }
+    }
+
+    /// Whether what was read for it is of a log that has gone another way since.
+    pub(crate) fn is_stale(&self, log: &Log) -> bool {
+        self.turn != log.turn
+    }
+
     /// What this page needs next from `log`.
     pub(crate) fn step(&mut self, log: &Log, limits: &Limits) -> PageStep {
+        if std::mem::replace(&mut self.turn, log.turn) != log.turn {
+            (self.located, self.top) = (None, None);
+        }
         if let Some(at) = self.query.at {
-            match self.names_this_log(log, at) {
-                Some(true) if at.offset > log.applied.offset => {
+            let located = if log.holds(at) { Some(Located::Held) } else { self.located };
+            match located {
+                None => return PageStep::Locate(at),
+                Some(Located::Held) if at.offset > log.applied.offset => {
                     let message = format!("offset {} is not yet known here", at.offset);
                     return PageStep::Refuse(Fault::new(ErrorCode::NotAvailable, message).retry_in(RETRY));
                 }
-                Some(true) => {}
-                Some(false) => {
+                Some(Located::Held) => {}
+                Some(Located::Parted { .. }) => {
                     let fault = Fault::new(
                         ErrorCode::Rewound,
                         format!("the log no longer holds position ({}, {})", at.epoch, at.offset),
                     );
                     return PageStep::Refuse(fault);
                 }
-                None => {
-                    let window = Window { entries: 1, bytes: usize::MAX };
-                    return PageStep::ReadAt(Read {
-                        channel: self.query.channel.clone(),
-                        first: at.offset,
-                        last: at.offset,
-                        direction: Direction::Forward,
-                        window,
-                    });
-                }
             }
         }
         let read = self.read(log, limits);
-        match log.ring.read(read.first, read.last, read.direction, read.window) {
-            Some(items) => PageStep::Finish(self.page(log, items)),
+        let Hot::Ring(ring) = &log.hot else {
+            let message = format!("{} keeps only the newest; subscribe to it", self.query.channel);
+            return PageStep::Refuse(Fault::new(ErrorCode::BadRequest, message));
+        };
+        match ring.read_folded(read.first, read.last, read.direction, read.window) {
+            Some(Folded { items: entries, lo, hi }) => {
+                PageStep::Finish(self.page(log, ReadResult { entries, covered: (lo, hi), floor: log.floor }))
+            }
             None => {
                 self.top = Some(log.applied);
                 PageStep::Read(read)
@@ -77,36 +86,20 @@ impl PageQuestion {
         }
     }
 
-    /// The page that `items` make, which were read as [`PageQuestion::step`] asked.
-    pub(crate) fn page(&self, log: &Log, items: Vec<Arc<Publication>>) -> Page {
+    /// The page that `read` makes, which was read as [`PageQuestion::step`] asked.
+    pub(crate) fn page(&self, log: &Log, read: ReadResult) -> Page {
         let (first, last) = self.range(log);
         let forward = self.query.after.is_some();
-        let empty = if forward { (first, first.prev()) } else { (last.next(), last) };
-        let (lo, hi) = match (items.first(), items.last()) {
-            (Some(lowest), Some(highest)) => (offset_of(lowest), offset_of(highest)),
-            _ => empty,
+        let (lo, hi) = read.covered;
+        let nothing = lo > hi;
+        let (lo, hi) = match (nothing, forward) {
+            (false, _) => (lo, hi),
+            (true, true) => (first, first.prev()),
+            (true, false) => (last.next(), last),
         };
         let more = if forward { hi < last } else { lo > first };
         let top = self.top(log);
-        Page { epoch: top.epoch, top: top.offset, lo, hi, items, floor: log.floor, more }
-    }
-
-    /// `None` if the store must be asked.
-    fn names_this_log(&self, log: &Log, at: Position) -> Option<bool> {
-        if at.offset == Offset::ZERO || at == log.applied {
-            return Some(true);
-        }
-        if at.offset.next() < log.floor {
-            return Some(false);
-        }
-        if at.offset.next() == log.floor {
-            return Some(log.floor_epoch == Some(at.epoch));
-        }
-        let found = match log.ring.get(at.offset) {
-            Some(entry) => entry.position,
-            None => self.entry_at?,
-        };
-        Some(found == Some(at))
+        Page { epoch: top.epoch, top: top.offset, lo, hi, items: read.entries, floor: log.floor, more }
     }
 
     fn range(&self, log: &Log) -> (Offset, Offset) {
@@ -125,6 +118,6 @@ impl PageQuestion {
         let direction = if self.query.after.is_some() { Direction::Forward } else { Direction::Backward };
         let entries = self.query.limit.unwrap_or(limits.history_page_default);
         let window = Window { entries, bytes: limits.history_page_bytes };
-        Read { channel: self.query.channel.clone(), first, last, direction, window }
+        Read { channel: self.query.channel.clone(), first, last, direction, window, folded: true }
     }
 }

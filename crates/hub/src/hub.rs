@@ -78,6 +78,7 @@ impl Hub {
             Input::Closed { session } => self.sessions.closed(session, &mut cx),
             Input::Peer { from, message } => self.hear(now, from, message, out),
             Input::Stored(answer) => self.shard.handle_answer(answer, &mut cx),
+            Input::Epoch(epoch) => self.shard.handle_epoch(epoch, &mut cx),
             Input::Tick => {
                 self.shard.tick(&mut cx);
                 self.sessions.tick(&mut cx);

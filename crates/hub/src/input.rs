@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::Answer;
-use trunkline_model::{Command, Identity, Publication, Timestamp};
+use trunkline_model::{Command, Epoch, Identity, Publication, Timestamp};
 
 use crate::Peer;
 
@@ -81,6 +81,8 @@ pub enum Input {
     },
     /// The store answers.
     Stored(Answer),
+    /// The life that the store is in. At the beginning, and before any answer of a new life is handed in.
+    Epoch(Epoch),
     /// Time passes: at least every few seconds.
     Tick,
 }

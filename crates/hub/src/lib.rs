@@ -27,12 +27,15 @@
 //! ```
 
 mod answers;
+mod bucket;
 mod channel;
 mod checks;
 mod history;
+mod hot;
 mod hub;
 mod input;
 mod join;
+mod latest;
 mod local;
 mod output;
 mod peer;
@@ -44,4 +47,4 @@ mod shard;
 pub use hub::Hub;
 pub use input::{Input, Moment, SessionId};
 pub use output::Output;
-pub use peer::{Ask, Peer, Question, Tell};
+pub use peer::{Ask, Author, Loss, Missing, Peer, Question, Tell};

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_model::{
-    ChannelName, CommandId, HistoryQuery, Position, Publication, Publish, Publisher, Reply, Start,
-    Subscribed, UserName,
+    ChannelName, ClientId, CommandId, HistoryQuery, Kind, LostReason, Offset, Position, Publication, Publish,
+    Publisher, Reply, Start, Subscribed, UserName,
 };
 
 use crate::{Output, SessionId};
@@ -62,13 +62,24 @@ pub enum Question {
     Publish {
         /// What and where.
         publish: Publish,
-        /// In whose name others see it.
-        from: Option<UserName>,
-        /// The scope of its key.
-        publisher: Publisher,
+        /// Who.
+        author: Author,
     },
     /// A page of history.
     History(HistoryQuery),
+}
+
+/// Who publishes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Author {
+    /// In whose name others see it.
+    pub from: Option<UserName>,
+    /// The scope of its keys.
+    pub publisher: Publisher,
+    /// The session's public id.
+    pub client: ClientId,
+    /// Whether it may edit and delete what others wrote.
+    pub moderates: bool,
 }
 
 /// The place of a subscriber that has fallen behind.
@@ -103,6 +114,17 @@ pub enum Tell {
         /// What the client is told.
         subscribed: Box<Subscribed>,
     },
+    /// The session may go on from where it is, but much lies between; it is not in yet.
+    Behind {
+        /// The session.
+        session: SessionId,
+        /// Which subscription.
+        generation: u32,
+        /// What the client is told.
+        subscribed: Box<Subscribed>,
+        /// From where it is to go on.
+        missing: Missing,
+    },
     /// The answer to [`Question::Resume`] where much is missing: a part of it. The session is not in yet.
     CaughtUp {
         /// The session.
@@ -136,11 +158,32 @@ pub enum Tell {
     },
     /// A publication for the worker's subscribers; not an answer.
     Broadcast(Arc<Publication>),
+    /// The worker's subscribers cannot go on from where they are; not an answer.
+    Lost(Box<Loss>),
+}
+
+/// Why the subscribers of a channel cannot go on from where they are, and where they stand now.
+#[derive(Debug)]
+pub struct Loss {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Its kind.
+    pub kind: Kind,
+    /// Where they stand now.
+    pub place: Position,
+    /// The first offset that can be read.
+    pub floor: Offset,
+    /// Why.
+    pub reason: LostReason,
+    /// The last offset that they have rightly, if known.
+    pub keep: Option<Offset>,
+    /// The whole state, of a `value` or `map`.
+    pub entries: Option<Vec<Arc<Publication>>>,
 }
 
 impl Tell {
     fn is_answer(&self) -> bool {
-        !matches!(self, Self::Broadcast(_))
+        !matches!(self, Self::Broadcast(_) | Self::Lost(_))
     }
 }
 

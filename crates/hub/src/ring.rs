@@ -3,32 +3,62 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trunkline_backend::{Direction, Window};
-use trunkline_model::{Offset, Publication};
+use trunkline_backend::{Direction, FOLDED_LOOKS, Meter, Window};
+use trunkline_model::{Offset, Op, Publication, Reference};
 
 /// The newest entries of one channel. `push` takes them in offset order; the oldest make room.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ring {
     entries: VecDeque<Arc<Publication>>,
     bytes: usize,
+    caps: Window,
+    /// How many of them are references.
+    references: usize,
 }
 
 impl Ring {
-    /// Appends the next entry and lets the oldest go while there are more than `caps` allows. An entry
+    /// A ring without entries, that holds as many as `caps` allows, and at least one.
+    pub(crate) fn new(caps: Window) -> Self {
+        Self { entries: VecDeque::new(), bytes: 0, caps, references: 0 }
+    }
+
+    /// Appends the next entry and lets the oldest go while there are more than the caps allow. An entry
     /// that does not continue the ring starts it anew.
-    pub(crate) fn push(&mut self, publication: Arc<Publication>, caps: Window) {
+    pub(crate) fn push(&mut self, publication: Arc<Publication>) {
+        let caps = self.caps;
         if self.last().is_some_and(|last| last.next() != offset_of(&publication)) {
             self.entries.clear();
-            self.bytes = 0;
+            (self.bytes, self.references) = (0, 0);
+        }
+        if let Some(Reference { target, op: Op::Delete }) = publication.role.reference() {
+            self.erase(*target);
         }
         self.bytes += publication.cost();
+        self.references += usize::from(publication.role.reference().is_some());
         self.entries.push_back(publication);
         while self.entries.len() > 1
             && (self.entries.len() > caps.entries as usize || self.bytes > caps.bytes)
         {
             let oldest = self.entries.pop_front().expect("more than one entry");
             self.bytes -= oldest.cost();
+            self.references -= usize::from(oldest.role.reference().is_some());
         }
+    }
+
+    /// Lets go of the payloads of the message at `target` and of its edits, as the store did.
+    fn erase(&mut self, target: Offset) {
+        let mut freed = 0;
+        for entry in &mut self.entries {
+            let edits = entry
+                .role
+                .reference()
+                .is_some_and(|reference| *reference == Reference { target, op: Op::Edit });
+            if edits || offset_of(entry) == target {
+                freed += entry.payload.bytes.len();
+                *entry = Arc::new(entry.erase());
+            }
+        }
+        self.bytes -= freed;
     }
 
     /// The offset of the oldest entry.
@@ -94,6 +124,83 @@ impl Ring {
         }
         Some(taken)
     }
+
+    /// What a store would answer to a folded read of `first..=last`, and the range that it covers, if the ring can tell.
+    /// What refers to a message comes after it, so the ring holds it if it holds the message.
+    pub(crate) fn read_folded(
+        &self,
+        first: Offset,
+        last: Offset,
+        direction: Direction,
+        window: Window,
+    ) -> Option<Folded> {
+        if self.references == 0 || window.entries == 0 {
+            let items = self.read(first, last, direction, window)?;
+            return Some(Folded::dense(items, first, last, direction));
+        }
+        let mut meter = Meter::new(window);
+        let mut items = Vec::new();
+        let (mut lo, mut hi) = match direction {
+            Direction::Forward => (first, first.prev()),
+            Direction::Backward => (last.next(), last),
+        };
+        // As far as the entry before the first message that does not fit.
+        for _ in 0..(window.entries as usize).saturating_mul(FOLDED_LOOKS) {
+            let at = if direction == Direction::Forward { hi.next() } else { lo.prev() };
+            if !(first.max(Offset(1))..=last).contains(&at) {
+                break;
+            }
+            let entry = self.get(at)?;
+            if entry.role.reference().is_none() {
+                let item = self.folded(entry);
+                if !meter.admit(item.cost()) {
+                    break;
+                }
+                items.push(item);
+            }
+            if direction == Direction::Forward { hi = at } else { lo = at }
+        }
+        if direction == Direction::Backward {
+            items.reverse();
+        }
+        Some(Folded { items, lo, hi })
+    }
+
+    /// The message with what the ring's references have made of it.
+    fn folded(&self, message: &Arc<Publication>) -> Arc<Publication> {
+        let target = Some(offset_of(message));
+        let about = |entry: &&Arc<Publication>| entry.role.reference().map(|about| about.target) == target;
+        let mut references = self.entries.iter().filter(about).peekable();
+        if references.peek().is_none() {
+            return Arc::clone(message);
+        }
+        let mut folded = message.copy();
+        references.for_each(|reference| folded.fold(reference));
+        Arc::new(folded)
+    }
+}
+
+/// Messages as a reader of history sees them.
+#[derive(Debug)]
+pub(crate) struct Folded {
+    /// Ascending.
+    pub(crate) items: Vec<Arc<Publication>>,
+    /// The first offset that they are all of; one more than `hi` if that is nothing.
+    pub(crate) lo: Offset,
+    /// The last.
+    pub(crate) hi: Offset,
+}
+
+impl Folded {
+    /// `items` are entries without a hole, from the end of `first..=last` that `direction` says.
+    fn dense(items: Vec<Arc<Publication>>, first: Offset, last: Offset, direction: Direction) -> Self {
+        let (lo, hi) = match (items.first(), items.last(), direction) {
+            (Some(lowest), Some(highest), _) => (offset_of(lowest), offset_of(highest)),
+            (_, _, Direction::Forward) => (first, first.prev()),
+            (_, _, Direction::Backward) => (last.next(), last),
+        };
+        Self { items, lo, hi }
+    }
 }
 
 /// The offset of a publication of a log.
@@ -115,10 +222,8 @@ mod tests {
     }
 
     fn ring(offsets: std::ops::RangeInclusive<u64>, entries: u32) -> Ring {
-        let mut ring = Ring::default();
-        for offset in offsets {
-            ring.push(entry(offset), Window { entries, bytes: 1 << 20 });
-        }
+        let mut ring = Ring::new(Window { entries, bytes: 1 << 20 });
+        offsets.for_each(|offset| ring.push(entry(offset)));
         ring
     }
 
@@ -130,13 +235,11 @@ mod tests {
     fn keeps_the_newest_within_both_caps() {
         let by_count = ring(1..=9, 4);
         assert_eq!((by_count.first(), by_count.last()), (Some(Offset(6)), Some(Offset(9))));
-        let mut by_bytes = Ring::default();
-        for offset in 1..=9 {
-            by_bytes.push(entry(offset), Window { entries: 100, bytes: 250 });
-        }
+        let mut by_bytes = Ring::new(Window { entries: 100, bytes: 250 });
+        (1..=9).for_each(|offset| by_bytes.push(entry(offset)));
         assert_eq!(by_bytes.first(), Some(Offset(8)));
-        let mut one = Ring::default();
-        one.push(entry(1), Window { entries: 100, bytes: 1 });
+        let mut one = Ring::new(Window { entries: 100, bytes: 1 });
+        one.push(entry(1));
         assert_eq!(one.first(), Some(Offset(1)), "at least one entry stays");
     }
 
@@ -167,7 +270,7 @@ mod tests {
     #[test]
     fn an_entry_after_a_hole_starts_anew() {
         let mut ring = ring(1..=3, 10);
-        ring.push(entry(7), Window { entries: 10, bytes: 1 << 20 });
+        ring.push(entry(7));
         assert_eq!((ring.first(), ring.last()), (Some(Offset(7)), Some(Offset(7))));
     }
 }

@@ -6,9 +6,12 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
-use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset};
+use trunkline_model::{ChannelName, Command, CommandId, Identity, Namespace, Offset};
 
+use crate::bucket::Bucket;
 use crate::peer::Missing;
 
 /// One client's conversation.
@@ -33,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) blocked: bool,
     /// Whether the caller was told to hold back commands, and is to be told when to go on.
     pub(crate) held_back: bool,
+    /// How much of the rates of namespaces is used up, where they have one.
+    rates: Vec<(Arc<Namespace>, Bucket)>,
     next_subscription: u32,
 }
 
@@ -94,6 +99,7 @@ impl Session {
             awaits_store: false,
             blocked: false,
             held_back: false,
+            rates: Vec::new(),
             next_subscription: 0,
         }
     }
@@ -123,6 +129,25 @@ impl Session {
             place: Place::Joining(id),
         });
         generation
+    }
+
+    /// Counts a publish against the rate of its namespace.
+    ///
+    /// # Errors
+    /// It comes too early by so much.
+    pub(crate) fn count_publish(
+        &mut self,
+        namespace: &Arc<Namespace>,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        let Some(rate) = namespace.rate else { return Ok(()) };
+        let known = self.rates.iter().position(|(known, _)| Arc::ptr_eq(known, namespace));
+        let index = known.unwrap_or_else(|| {
+            self.rates.reserve_exact(1);
+            self.rates.push((Arc::clone(namespace), Bucket::default()));
+            self.rates.len() - 1
+        });
+        self.rates[index].1.take(rate, now)
     }
 
     /// A subscription that waits for the outbox to drain.

@@ -12,12 +12,12 @@ use trunkline_model::{
     Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe, Subscribed,
 };
 
-use crate::answers::RETRY;
-use crate::checks::{check_connect, check_history, check_publish, check_start, namespace_of};
+use crate::answers::{RETRY, capabilities, too_fast};
+use crate::checks::{check_author, check_connect, check_history, check_publish, check_start, namespace_of};
 use crate::input::{Moment, SessionId};
 use crate::local::Locals;
 use crate::output::Output;
-use crate::peer::{Ask, Missing, Question, Tell};
+use crate::peer::{Ask, Author, Loss, Missing, Question, Tell};
 use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
 
@@ -144,6 +144,13 @@ impl Sessions {
                 self.leave_if_unused(&channel, cx);
                 self.answered(session, cx);
             }
+            Tell::Behind { session, generation, subscribed, missing } => {
+                let channel = subscribed.channel.clone();
+                self.locals.joined(&channel);
+                self.catches_up(session, generation, subscribed, missing, cx);
+                self.leave_if_unused(&channel, cx);
+                self.answered(session, cx);
+            }
             Tell::CaughtUp { session, generation, channel, entries } => {
                 self.locals.joined(&channel);
                 self.takes_page(session, generation, &channel, entries, cx);
@@ -163,6 +170,7 @@ impl Sessions {
                 self.answered(session, cx);
             }
             Tell::Broadcast(publication) => self.broadcast(publication, cx),
+            Tell::Lost(loss) => self.lose(&loss, cx),
             Tell::Left => {}
         }
     }
@@ -248,7 +256,7 @@ impl Sessions {
         let Some(before) = self.goes_live(session, generation, &subscribed.channel, position) else { return };
         let (replay, is_lost) = match &subscribed.recovery {
             Recovery::Recovered(entries) => (entries.clone(), false),
-            Recovery::NotAsked => (Vec::new(), false),
+            Recovery::NotAsked | Recovery::CatchingUp(_) => (Vec::new(), false),
             Recovery::Lost { .. } => (Vec::new(), true),
         };
         // One that had fallen behind goes on as if nothing had been, unless something was lost.
@@ -285,6 +293,27 @@ impl Sessions {
         }
         session.remove_subscription(channel);
         cx.out.push(Output::Reply { session: id, reply });
+    }
+
+    /// It is told how much there is, and is given it as fast as it reads.
+    fn catches_up(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+        subscribed: Box<Subscribed>,
+        missing: Missing,
+        cx: &mut Context<'_>,
+    ) {
+        if !self.awaits(id, generation, &subscribed.channel) {
+            return;
+        }
+        self.locals.joining(&subscribed.channel);
+        let Some(session) = self.get_mut(id) else { return };
+        let Some(subscription) = session.subscription_mut(&subscribed.channel) else { return };
+        subscription.place = Place::Behind(missing);
+        session.has_lagged = true;
+        cx.out.push(Output::Reply { session: id, reply: Reply::Subscribed(subscribed) });
+        self.await_room(id, cx);
     }
 
     /// A part of what a subscriber is behind.
@@ -473,17 +502,32 @@ impl Sessions {
             return Outcome::NoRoom(owner, Command { id: name, action: Action::Publish(publish) });
         }
         let namespaces = Arc::clone(&self.namespaces);
-        let checked = namespace_of(&namespaces, &publish.channel)
-            .and_then(|namespace| check_publish(&publish, namespace, cx.now));
+        let now = cx.now;
+        let checked = namespace_of(&namespaces, &publish.channel).and_then(|namespace| {
+            check_publish(&publish, namespace, now)?;
+            let counted =
+                self.get_mut(id).map_or(Ok(()), |session| session.count_publish(namespace, now.uptime));
+            counted
+                .map_err(|wait| too_fast("this connection publishes to the namespace", namespace.rate, wait))
+        });
         if let Err(fault) = checked {
             reply_fault(id, fault.about(&publish.channel).answering(name), cx);
             return Outcome::Done;
         }
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let Phase::Open(identity) = &session.phase else { return Outcome::Done };
-        let from = identity.named.then(|| identity.user.clone());
-        let publisher = identity.publisher.clone();
-        self.ask(id, name, owner, Question::Publish { publish, from, publisher }, cx);
+        let author = Author {
+            from: identity.named.then(|| identity.user.clone()),
+            publisher: identity.publisher.clone(),
+            client: identity.client.clone(),
+            // The server's own API.
+            moderates: !identity.named,
+        };
+        if let Err(fault) = check_author(&publish, &author) {
+            reply_fault(id, fault.about(&publish.channel).answering(name), cx);
+            return Outcome::Done;
+        }
+        self.ask(id, name, owner, Question::Publish { publish, author }, cx);
         Outcome::Done
     }
 
@@ -617,13 +661,47 @@ impl Sessions {
         self.leave_if_unused(channel, cx);
     }
 
+    /// Tells all subscribers of this worker that they cannot go on from where they are, and where they stand now.
+    /// Those that are behind are told when they go on.
+    fn lose(&mut self, loss: &Loss, cx: &mut Context<'_>) {
+        let Loss { channel, kind, place, floor, reason, keep, entries } = loss;
+        let Some(local) = self.locals.subscribed_mut(channel) else { return };
+        local.applied = Some(place.offset);
+        for id in Arc::clone(&local.sessions).iter() {
+            let subscription = self.get_mut(*id).and_then(|session| session.subscription_mut(channel));
+            if let Some(Subscription { place: Place::Live { after, .. }, .. }) = subscription {
+                *after = place.offset;
+            }
+            let subscribed = Box::new(Subscribed {
+                id: None,
+                channel: channel.clone(),
+                kind: *kind,
+                position: Some(*place),
+                floor: *floor,
+                recovery: Recovery::Lost { reason: *reason, keep: *keep },
+                items: None,
+                entries: entries.clone(),
+                can: capabilities(*kind),
+            });
+            cx.out.push(Output::Reply { session: *id, reply: Reply::Subscribed(subscribed) });
+        }
+    }
+
     fn broadcast(&mut self, publication: Arc<Publication>, cx: &mut Context<'_>) {
         let Some(local) = self.locals.subscribed_mut(&publication.channel) else { return };
         if let Some(position) = publication.position {
-            let expected = local.applied.map(Offset::next);
-            debug_assert_eq!(Some(position.offset), expected, "the owner sends each entry once, in order");
-            if Some(position.offset) != expected {
-                tracing::error!(channel = %publication.channel, ?position, ?expected, "not the next entry");
+            let applied = local.applied;
+            let skips = publication.role.entry().is_some();
+            let follows = applied.is_some_and(|applied| match skips {
+                true => position.offset > applied,
+                false => position.offset == applied.next(),
+            });
+            debug_assert!(
+                follows,
+                "the owner sends each entry once, in order: {position:?} after {applied:?}"
+            );
+            if !follows {
+                tracing::error!(channel = %publication.channel, ?position, ?applied, "not the next entry");
                 self.break_off(&publication.channel, cx);
                 return;
             }

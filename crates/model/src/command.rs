@@ -1,6 +1,8 @@
 //! What a client asks, whatever its dialect. Made by a dialect from checked input, taken by the hub.
 
-use crate::{ChannelName, Key, Payload, Position, Secret};
+use std::time::Duration;
+
+use crate::{ChannelName, EntryName, Key, Offset, Payload, Position, Reference, Secret};
 
 /// The client's own name for a command, echoed in its reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +70,8 @@ pub enum Start {
     Last(u32),
     /// After this position, by replay.
     Since(Position),
+    /// After this position, by replay, however much that is.
+    CatchUp(Position),
 }
 
 /// Publishes to a channel.
@@ -75,10 +79,43 @@ pub enum Start {
 pub struct Publish {
     /// The channel.
     pub channel: ChannelName,
-    /// What is published.
+    /// What is published; empty where something is removed or deleted.
     pub payload: Payload,
     /// The idempotency key.
     pub key: Option<Key>,
+    /// Store it only if this is the newest offset: of the channel, or in a `map` of the entry (0: there is none).
+    pub condition: Option<Offset>,
+    /// What it says about an earlier message (`log`).
+    pub reference: Option<Reference>,
+    /// The entry that it is the new state of (`map`).
+    pub entry: Option<EntryName>,
+    /// Whether the entry is to be removed (`value` and `map`).
+    pub removes: bool,
+    /// After how long the entry is removed by itself (`value` and `map`).
+    pub ttl: Option<Duration>,
+    /// Whether the entry is removed when the session has ended (`map`).
+    pub bind: bool,
+    /// Whether it passes through as a signal does and is not stored.
+    pub ephemeral: bool,
+}
+
+impl Publish {
+    /// A publication of `payload` to `channel`, with nothing else asked of it.
+    #[must_use]
+    pub fn new(channel: ChannelName, payload: Payload) -> Self {
+        Self {
+            channel,
+            payload,
+            key: None,
+            condition: None,
+            reference: None,
+            entry: None,
+            removes: false,
+            ttl: None,
+            bind: false,
+            ephemeral: false,
+        }
+    }
 }
 
 /// Asks for a page of history. Bounds are exclusive and at most one of them is set; without any the
@@ -88,9 +125,9 @@ pub struct HistoryQuery {
     /// The channel.
     pub channel: ChannelName,
     /// Items below this offset, the newest of them.
-    pub before: Option<crate::Offset>,
+    pub before: Option<Offset>,
     /// Items above this offset, the oldest of them.
-    pub after: Option<crate::Offset>,
+    pub after: Option<Offset>,
     /// How many items at most.
     pub limit: Option<u32>,
     /// The answer must be at least as new as this and of the same log.

@@ -25,6 +25,12 @@ pub struct Limits {
     /// Channels whose state one worker holds (100,000). Beyond it idle ones are let go; if none is idle,
     /// `limit_exceeded`.
     pub channels: usize,
+    /// Entries of one `map` (10,000). A publish that would add one more is answered with `limit_exceeded`.
+    pub entries: usize,
+    /// Bytes of all entries of one `value` or `map` (1 MiB, counted as
+    /// [`Publication::cost`](crate::Publication::cost)). A publish that would take it above is answered with
+    /// `limit_exceeded`.
+    pub entries_bytes: usize,
     /// How long an unused channel's hot ring stays in memory (60 s).
     pub channel_idle: Duration,
     /// Items of one history page (1,000); more asked for is answered with `bad_request`.
@@ -77,6 +83,8 @@ impl Default for Limits {
             channel_waiting: 256,
             reads_in_flight: 64,
             channels: 100_000,
+            entries: 10_000,
+            entries_bytes: 1 << 20,
             channel_idle: Duration::from_secs(60),
             history_page: 1_000,
             history_page_bytes: 1 << 20,

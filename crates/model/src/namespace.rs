@@ -11,6 +11,10 @@ use crate::ChannelName;
 pub enum Kind {
     /// Every publication, in order, with dense offsets.
     Log,
+    /// The newest publication. Offsets rise but skip.
+    Value,
+    /// The newest publication of each of many entries. Offsets rise but skip.
+    Map,
     /// Nothing: publications pass through, at most once, in sending order per connection.
     Signal,
 }
@@ -21,6 +25,8 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Log => "log",
+            Self::Value => "value",
+            Self::Map => "map",
             Self::Signal => "signal",
         }
     }
@@ -40,6 +46,46 @@ pub struct Namespace {
     pub keys: Duration,
     /// The largest payload of one publication, in bytes; a larger one is answered with `too_large`.
     pub message_size_max: usize,
+    /// How much is kept.
+    pub retention: Retention,
+    /// How fast one connection may publish to its channels, all of them together (`None`: as fast as it can). More is
+    /// answered with `rate_limited` and `retry`.
+    pub rate: Option<Rate>,
+    /// How fast all together may publish to one channel. More is answered likewise.
+    pub channel_rate: Option<Rate>,
+}
+
+/// How often something may happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// Once in this time, on average.
+    pub interval: Duration,
+    /// So many at once, if there were none for long enough; at least 1.
+    pub burst: u32,
+}
+
+/// How much of what was stored is kept; what is older makes room. `None` is for ever, or all.
+///
+/// It moves a channel's floor and nothing else: positions stay valid and keys are remembered. What is beyond a bound
+/// goes within a few seconds, not at once. The entries of a `value` or a `map` neither count nor go: each stays until it
+/// is published anew or removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    /// So many entries of each channel.
+    pub entries: Option<u64>,
+    /// So many bytes of all channels of the namespace together ([`Publication::cost`](crate::Publication::cost)).
+    pub bytes: Option<u64>,
+    /// So long, by the store's clock.
+    pub age: Option<Duration>,
+    /// How long a `value` or `map` remembers that an entry was removed: for so long a client may be away and is told
+    /// what changed, afterwards it is given all that is there.
+    pub removals: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { entries: None, bytes: None, age: None, removals: Duration::from_secs(600) }
+    }
 }
 
 impl Namespace {
@@ -52,6 +98,9 @@ impl Namespace {
             recover_bytes: 1 << 20,
             keys: Duration::from_secs(24 * 3600),
             message_size_max: 16 * 1024,
+            retention: Retention::default(),
+            rate: None,
+            channel_rate: None,
         }
     }
 }
@@ -70,6 +119,11 @@ impl Namespaces {
     #[must_use]
     pub fn of(&self, channel: &ChannelName) -> Option<&Arc<Namespace>> {
         self.0.get(channel.namespace())
+    }
+
+    /// All of them with their names, in the order of these.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Namespace)> {
+        self.0.iter().map(|(name, namespace)| (&**name, &**namespace))
     }
 
     /// The names, in order.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use crate::deflated::Deflated;
-use crate::{ChannelName, Key, Payload, Position, Timestamp, UserName};
+use crate::{ChannelName, Fold, Key, Payload, Position, Role, Timestamp, UserName};
 
 /// A finished byte form of a publication. Each is made at most once per publication, by the first
 /// connection that needs it, and shared by reference count.
@@ -38,6 +38,12 @@ pub struct Publication {
     pub from: Option<UserName>,
     /// The idempotency key that its publisher sent.
     pub key: Option<Key>,
+    /// What it is within its channel.
+    pub role: Role,
+    /// Whether its payload was erased by a deletion; it is empty then.
+    pub erased: bool,
+    /// What references have made of it; only in pages of history, and only if there are any.
+    pub fold: Option<Box<Fold>>,
     encoded: [OnceLock<Bytes>; Encoding::COUNT],
     deflated: Deflated,
 }
@@ -54,6 +60,9 @@ impl Publication {
             payload,
             from: None,
             key: None,
+            role: Role::Message,
+            erased: false,
+            fold: None,
             encoded: Default::default(),
             deflated: Deflated::default(),
         }
@@ -75,12 +84,52 @@ impl Publication {
         self.deflated.get(encoding, window_bits, deflate)
     }
 
-    /// What it counts against byte limits: payload, author and key, plus a flat 64 for the rest.
+    /// What it counts against byte limits: payload, author, key and the name of its entry, plus a flat 64 for the rest.
     #[must_use]
     pub fn cost(&self) -> usize {
         let from = self.from.as_ref().map_or(0, |user| user.as_str().len());
         let key = self.key.as_ref().map_or(0, |key| key.as_str().len());
-        self.payload.bytes.len() + from + key + 64
+        let entry = self.role.entry().and_then(|entry| entry.name.as_ref());
+        self.payload.bytes.len() + from + key + entry.map_or(0, |name| name.as_str().len()) + 64
+    }
+
+    /// The same entry without its payload, as a deletion leaves it.
+    #[must_use]
+    pub fn erase(&self) -> Self {
+        let nothing = Payload::new(self.payload.form, Bytes::new());
+        Self { erased: true, ..self.with_payload(nothing) }
+    }
+
+    /// The same entry as readers of history see it: with what references have made of it, and the payload of its newest
+    /// edit.
+    #[must_use]
+    pub fn folded(&self, payload: Payload, fold: Fold) -> Self {
+        Self { fold: Some(Box::new(fold)), ..self.with_payload(payload) }
+    }
+
+    /// The same entry with another payload.
+    #[must_use]
+    pub fn with_payload(&self, payload: Payload) -> Self {
+        Self { payload, ..self.copy() }
+    }
+
+    /// The same entry, of which nothing is encoded yet. What is shared with all who deliver it stays as it is.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            channel: self.channel.clone(),
+            position: self.position,
+            begins_epoch: self.begins_epoch,
+            ts: self.ts,
+            payload: self.payload.clone(),
+            from: self.from.clone(),
+            key: self.key.clone(),
+            role: self.role.clone(),
+            erased: self.erased,
+            fold: self.fold.clone(),
+            encoded: Default::default(),
+            deflated: Deflated::default(),
+        }
     }
 }
 
@@ -94,6 +143,9 @@ impl PartialEq for Publication {
             && self.payload == other.payload
             && self.from == other.from
             && self.key == other.key
+            && self.role == other.role
+            && self.erased == other.erased
+            && self.fold == other.fold
     }
 }
 
@@ -106,6 +158,7 @@ impl fmt::Debug for Publication {
             .field("begins_epoch", &self.begins_epoch)
             .field("ts", &self.ts)
             .field("bytes", &self.payload.bytes.len())
+            .field("role", &self.role)
             .finish_non_exhaustive()
     }
 }

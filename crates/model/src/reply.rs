@@ -50,6 +50,8 @@ pub enum Reply {
         ts: Timestamp,
         /// Whether an earlier publish with the same key had stored it.
         duplicate: bool,
+        /// Whether a later publication has taken its place before it was stored; position and time are that one's.
+        merged: bool,
     },
     /// To `history`.
     History {
@@ -82,6 +84,8 @@ pub struct Fault {
     pub message: String,
     /// The channel it is about.
     pub channel: Option<ChannelName>,
+    /// Where the channel, or the entry, stands instead (with `conflict`).
+    pub position: Option<Position>,
     /// After how long trying again makes sense.
     pub retry: Option<Duration>,
 }
@@ -90,7 +94,7 @@ impl Fault {
     /// A fault with a code and a message, about no channel and no command yet.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { id: None, code, message: message.into(), channel: None, retry: None }
+        Self { id: None, code, message: message.into(), channel: None, position: None, retry: None }
     }
 
     /// The same fault, about `channel`.
@@ -152,6 +156,9 @@ pub struct Subscribed {
     pub recovery: Recovery,
     /// The newest page, ascending, if it was asked for, and whether there is more before it.
     pub items: Option<(Vec<Arc<Publication>>, bool)>,
+    /// The newest publication of each entry, ascending by offset (`value` and `map`), unless the place that was asked
+    /// for is continued.
+    pub entries: Option<Vec<Arc<Publication>>>,
     /// What the session may do there.
     pub can: Vec<Capability>,
 }
@@ -163,6 +170,8 @@ pub enum Recovery {
     NotAsked,
     /// These publications follow the reply as ordinary messages; then comes what is new.
     Recovered(Vec<Arc<Publication>>),
+    /// So many publications follow the reply as ordinary messages, as fast as the client reads; then comes what is new.
+    CatchingUp(u64),
     /// It could not be continued.
     Lost {
         /// Why.

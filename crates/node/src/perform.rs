@@ -88,8 +88,8 @@ impl Worker {
                         self.send_text(now, session);
                     }
                     Protocol::Plain(_) => {
-                        if let Reply::Fault(fault) = reply {
-                            self.close(now, key, plain::close_for(&fault));
+                        if let Some(reason) = plain::close_after(&reply) {
+                            self.close(now, key, reason);
                         }
                     }
                     Protocol::Echo => {}

@@ -25,6 +25,7 @@ impl Worker {
     /// One turn.
     pub(crate) fn turn(&mut self) {
         let now = self.clock.now();
+        self.look_at_store(now);
         self.take_mail(now);
         self.hear_peers(now);
         self.read_ready(now);
@@ -43,6 +44,15 @@ impl Worker {
             self.store.submit(std::mem::take(&mut self.to_store));
         }
         self.queues.wake();
+    }
+
+    /// Tells the hub which life the store is in, before any answer of a new one is taken in.
+    fn look_at_store(&mut self, now: Moment) {
+        let epoch = self.store.epoch();
+        if self.epoch.replace(epoch) != Some(epoch) {
+            self.hub.handle(now, Input::Epoch(epoch), &mut self.outputs);
+            self.perform(now);
+        }
     }
 
     fn take_mail(&mut self, now: Moment) {

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot, watch};
 use trunkline_backend::{Request, Store};
 use trunkline_hub::{Hub, Output, SessionId};
-use trunkline_model::{Limits, Namespaces, Reply};
+use trunkline_model::{Epoch, Limits, Namespaces, Reply};
 use trunkline_ws_proto::{self as wire, DeflateOptions, DeflatePool};
 
 use crate::clock::Clock;
@@ -58,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) queues: Queues,
     pub(crate) inbox: Receiver<Mail>,
     pub(crate) store: Arc<dyn Store>,
+    /// The life that the store was in at the last look.
+    pub(crate) epoch: Option<Epoch>,
     pub(crate) door: Arc<dyn Door>,
     pub(crate) poll: AsyncFd<Poll>,
     pub(crate) entries: Slab<Entry>,
@@ -150,6 +152,7 @@ impl Worker {
             queues,
             inbox,
             store,
+            epoch: None,
             door,
             poll: nested_poll()?,
             entries: Slab::new(),

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use trunkline_model::{ChannelName, Kind, Namespace, Namespaces};
+use trunkline_model::{ChannelName, Kind, Namespace, Namespaces, Retention};
 use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
-use crate::dto::{CompressionTable, ConfigFile, KindWord, NamespaceTable};
+use crate::dto::{CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable};
 use crate::units;
 
 /// The largest payload that a namespace may allow: 1 MiB.
@@ -15,6 +15,9 @@ const MESSAGE_MAX: usize = 1 << 20;
 const RECOVER_ENTRIES_MAX: u32 = 10_000;
 /// The most bytes of them: a replay must fit into an outbox.
 const RECOVER_BYTES_MAX: usize = 2 << 20;
+
+/// The most publications of one connection that may come at once.
+const BURST_MAX: u32 = 100_000;
 
 /// The slowest level of compression that a worker may use. Text that is made for it keeps level 9 busy with 256 KiB for
 /// 100 ms, level 6 for 4 ms, and level 9 saves next to nothing more.
@@ -31,10 +34,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What `dev` has without a file: the namespaces `chat` (a log) and `room` (a signal), and compression.
+    /// What `dev` has without a file: the namespaces `chat` (a log), `value`, `map` and `room` (a signal), and compression.
     pub(crate) fn dev() -> Self {
         let mut namespaces = Namespaces::default();
         namespaces.insert("chat", Namespace::of_kind(Kind::Log));
+        namespaces.insert("value", Namespace::of_kind(Kind::Value));
+        namespaces.insert("map", Namespace::of_kind(Kind::Map));
         namespaces.insert("room", Namespace::of_kind(Kind::Signal));
         Self { namespaces, compression: Some(DeflateOptions::default()) }
     }
@@ -84,10 +89,15 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
     }
     let mut namespace = Namespace::of_kind(match table.kind {
         KindWord::Log => Kind::Log,
+        KindWord::Value => Kind::Value,
+        KindWord::Map => Kind::Map,
         KindWord::Signal => Kind::Signal,
     });
     if table.acknowledge.is_some() && namespace.kind == Kind::Signal {
-        return Err("`acknowledge` is for kind \"log\"; a signal is not stored".to_owned());
+        return Err("`acknowledge` is for what is stored; a signal is not".to_owned());
+    }
+    if let Some(keep) = &table.keep {
+        namespace.retention = retention(keep, namespace.kind).map_err(|error| format!("keep: {error}"))?;
     }
     if let Some(recover) = &table.recover {
         if let Some(entries) = recover.entries {
@@ -101,11 +111,60 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
     if let Some(keys) = &table.keys {
         namespace.keys = units::duration(keys).map_err(|error| format!("keys: {error}"))?;
     }
-    if let Some(message) = table.limits.as_ref().and_then(|limits| limits.message.as_ref()) {
-        let message = units::size(message).map_err(|error| format!("limits.message: {error}"))?;
-        namespace.message_size_max = within("limits.message", message, 1, MESSAGE_MAX)?;
+    if let Some(limits) = &table.limits {
+        set_limits(&mut namespace, limits).map_err(|error| format!("limits.{error}"))?;
     }
     Ok(namespace)
+}
+
+fn set_limits(namespace: &mut Namespace, limits: &LimitsTable) -> Result<(), String> {
+    if let Some(message) = &limits.message {
+        let message = units::size(message).map_err(|error| format!("message: {error}"))?;
+        namespace.message_size_max = within("message", message, 1, MESSAGE_MAX)?;
+    }
+    if let Some(rate) = &limits.rate {
+        let mut rate = units::rate(rate).map_err(|error| format!("rate: {error}"))?;
+        rate.burst = within("burst", limits.burst.unwrap_or(rate.burst), 1, BURST_MAX)?;
+        namespace.rate = Some(rate);
+    } else if limits.burst.is_some() {
+        return Err("burst: it goes with `rate`, which is not given".to_owned());
+    }
+    if let Some(rate) = &limits.channel_rate {
+        namespace.channel_rate = Some(units::rate(rate).map_err(|error| format!("channel_rate: {error}"))?);
+    }
+    Ok(())
+}
+
+/// `"forever"` and `"all"` are the absence of a bound.
+fn retention(table: &KeepTable, kind: Kind) -> Result<Retention, String> {
+    let mut retention = Retention::default();
+    match kind {
+        Kind::Signal => return Err("a signal is not stored".to_owned()),
+        Kind::Log if table.removals.is_some() => {
+            return Err("`removals` is for kinds \"value\" and \"map\"".to_owned());
+        }
+        Kind::Value | Kind::Map if table.entries.is_some() || table.size.is_some() || table.age.is_some() => {
+            return Err(
+                "`entries`, `size` and `age` are for kind \"log\"; of a value or a map the newest is kept"
+                    .to_owned(),
+            );
+        }
+        Kind::Log | Kind::Value | Kind::Map => {}
+    }
+    if let Some(entries) = table.entries {
+        retention.entries = Some(within("entries", entries, 1, u64::MAX)?);
+    }
+    if let Some(size) = table.size.as_deref().filter(|size| *size != "all") {
+        let size = units::size(size).map_err(|error| format!("size: {error}"))?;
+        retention.bytes = Some(within("size", size as u64, 1, u64::MAX)?);
+    }
+    if let Some(age) = table.age.as_deref().filter(|age| *age != "forever") {
+        retention.age = Some(units::duration(age).map_err(|error| format!("age: {error}"))?);
+    }
+    if let Some(removals) = &table.removals {
+        retention.removals = units::duration(removals).map_err(|error| format!("removals: {error}"))?;
+    }
+    Ok(retention)
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<T, String> {
@@ -119,6 +178,7 @@ fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: 
 mod tests {
     use super::*;
     use std::time::Duration;
+    use trunkline_model::Rate;
 
     fn check(text: &str, expect: Result<(&str, Namespace), &str>) {
         let mut settings = Settings::default();
@@ -141,11 +201,34 @@ mod tests {
             recover_bytes: 2048,
             keys: Duration::from_secs(600),
             message_size_max: 1000,
+            retention: Retention {
+                entries: Some(1_000),
+                bytes: Some(1 << 30),
+                age: Some(Duration::from_secs(30 * 86_400)),
+                ..Retention::default()
+            },
+            rate: Some(Rate { interval: Duration::from_millis(100), burst: 20 }),
+            channel_rate: Some(Rate { interval: Duration::from_millis(100), burst: 10 }),
         };
         check(
             "[namespace.news]\nkind = \"log\"\nacknowledge = \"disk\"\nkeys = \"10m\"\n\
-             recover = { entries = 10, bytes = \"2KiB\" }\nlimits = { message = \"1000B\" }",
+             keep = { entries = 1000, size = \"1GiB\", age = \"30d\" }\n\
+             recover = { entries = 10, bytes = \"2KiB\" }\nlimits = { message = \"1000B\", rate = \"10/s\", burst = 20, channel_rate = \"600/m\" }",
             Ok(("news:x", full)),
+        );
+        check(
+            "[namespace.pos]\nkind = \"map\"\nkeep = { removals = \"1h\" }",
+            Ok((
+                "pos:x",
+                Namespace {
+                    retention: Retention { removals: Duration::from_secs(3_600), ..Retention::default() },
+                    ..Namespace::of_kind(Kind::Map)
+                },
+            )),
+        );
+        check(
+            "[namespace.x]\nkind = \"log\"\nkeep = { size = \"all\", age = \"forever\" }",
+            Ok(("x:1", Namespace::of_kind(Kind::Log))),
         );
         check("[namespace.default]\nkind = \"signal\"", Ok(("lobby", Namespace::of_kind(Kind::Signal))));
     }
@@ -153,17 +236,40 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         check("[namespace.x]", Err("missing field `kind`"));
-        check("[namespace.x]\nkind = \"lag\"", Err("expected `log` or `signal`"));
-        check("[namespace.x]\nkind = \"log\"\nkeep = 1", Err("unknown field `keep`, expected one of"));
+        check("[namespace.x]\nkind = \"lag\"", Err("expected one of `log`, `value`, `map`, `signal`"));
+        check("[namespace.x]\nkind = \"log\"\nkepe = 1", Err("unknown field `kepe`, expected one of"));
+        check("[namespace.x]\nkind = \"log\"\nkeep = 1", Err("expected a table, like { age = \"30d\" }"));
+        check(
+            "[namespace.x]\nkind = \"log\"\nkeep = { age = \"x\" }",
+            Err("[namespace.x]: keep: age: \"x\""),
+        );
+        check(
+            "[namespace.x]\nkind = \"log\"\nkeep = { entries = 0 }",
+            Err("keep: entries is 0; it may be 1"),
+        );
+        check("[namespace.x]\nkind = \"log\"\nkeep = { removals = \"1h\" }", Err("is for kinds"));
+        check("[namespace.x]\nkind = \"map\"\nkeep = { age = \"1h\" }", Err("are for kind \"log\""));
+        check("[namespace.x]\nkind = \"signal\"\nkeep = {}", Err("keep: a signal is not stored"));
         check("[names.x]", Err("unknown field `names`, expected `namespace` or `compression`"));
         check("[namespace.x]\nkind = \"log\"\nkeys = \"1 year\"", Err("[namespace.x]: keys: \"1 year\""));
         check(
             "[namespace.x]\nkind = \"log\"\nlimits = { message = \"2MiB\" }",
             Err("it may be 1 to 1048576"),
         );
+        check(
+            "[namespace.x]\nkind = \"log\"\nlimits = { rate = \"10\" }",
+            Err("limits.rate: \"10\" is not a rate"),
+        );
+        check(
+            "[namespace.x]\nkind = \"log\"\nlimits = { burst = 2 }",
+            Err("limits.burst: it goes with `rate`"),
+        );
         check("[namespace.\"a b\"]\nkind = \"log\"", Err("not ' '"));
         check("[namespace.\"a:b\"]\nkind = \"log\"", Err("no `:`"));
-        check("[namespace.x]\nkind = \"signal\"\nacknowledge = \"disk\"", Err("`acknowledge` is for kind"));
+        check(
+            "[namespace.x]\nkind = \"signal\"\nacknowledge = \"disk\"",
+            Err("`acknowledge` is for what is stored"),
+        );
         check("nonsense", Err("line 1"));
         check("compression = \"on\"", Err("expected a table, like"));
         check("[compression]\nlevle = 1", Err("unknown field `levle`, expected one of `enabled`"));

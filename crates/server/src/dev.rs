@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use trunkline_backend::Retentions;
 use trunkline_model::{ChannelName, Limits, Namespaces};
 use trunkline_node::{Inboxes, Node, NodeConfig};
 use trunkline_store_sqlite::{Options, SqliteStore};
@@ -59,7 +60,8 @@ fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> any
         u16::try_from(cores.min(256)).unwrap_or(1)
     });
     let inboxes = Inboxes::new(workers);
-    let store = SqliteStore::open(&options.data, inboxes.sink(), Options::default())?;
+    let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
+    let store = SqliteStore::open(&options.data, inboxes.sink(), kept)?;
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let config = NodeConfig {
         http: Arc::new(Http::new(&limits, terms)),

@@ -36,6 +36,8 @@ pub(crate) struct NamespaceTable {
     pub(crate) kind: KindWord,
     /// When a publish is answered.
     pub(crate) acknowledge: Option<AcknowledgeWord>,
+    /// How much of what is stored is kept.
+    pub(crate) keep: Option<KeepTable>,
     /// How much is replayed to a client that comes back.
     pub(crate) recover: Option<RecoverTable>,
     /// How long idempotency keys are remembered.
@@ -48,6 +50,8 @@ pub(crate) struct NamespaceTable {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KindWord {
     Log,
+    Value,
+    Map,
     Signal,
 }
 
@@ -55,6 +59,18 @@ pub(crate) enum KindWord {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AcknowledgeWord {
     Disk,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table, like { age = \"30d\" }")]
+pub(crate) struct KeepTable {
+    /// Of each channel.
+    pub(crate) entries: Option<u64>,
+    /// Of all channels of the namespace.
+    pub(crate) size: Option<String>,
+    pub(crate) age: Option<String>,
+    /// How long removed entries are told of.
+    pub(crate) removals: Option<String>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -69,6 +85,12 @@ pub(crate) struct RecoverTable {
 pub(crate) struct LimitsTable {
     /// The largest payload of one publication.
     pub(crate) message: Option<String>,
+    /// How fast one connection publishes.
+    pub(crate) rate: Option<String>,
+    /// How many of that at once.
+    pub(crate) burst: Option<u32>,
+    /// How fast all together publish to a channel.
+    pub(crate) channel_rate: Option<String>,
 }
 
 /// The query of `GET …/messages`.

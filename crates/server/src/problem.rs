@@ -41,6 +41,10 @@ impl IntoResponse for Problem {
         if let Some(channel) = &self.fault.channel {
             body["channel"] = channel.as_str().into();
         }
+        if let Some(position) = self.fault.position {
+            body["epoch"] = position.epoch.to_string().into();
+            body["offset"] = position.offset.0.into();
+        }
         let mut retry_after = None;
         if let Some(retry) = self.fault.retry {
             body["retry"] = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX).into();

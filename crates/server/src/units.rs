@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trunkline_model::Rate;
+
 const SIZES: &[(&str, u64)] = &[
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -36,6 +38,33 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         )
     })
 }
+
+/// Reads a rate; its burst is what comes in a second, at least 1.
+///
+/// # Errors
+/// A sentence that says what a rate looks like.
+pub(crate) fn rate(text: &str) -> Result<Rate, String> {
+    let wrong =
+        || format!("{text:?} is not a rate; write a whole number of times per s, m or h, like \"10/s\"");
+    let (count, per) = text.split_once('/').ok_or_else(wrong)?;
+    let count: u32 = count.trim().parse().map_err(|_| wrong())?;
+    let per = match per.trim() {
+        "s" => Duration::from_secs(1),
+        "m" | "min" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3_600),
+        _ => return Err(wrong()),
+    };
+    if count == 0 || count > RATE_MAX {
+        return Err(format!("{text:?} is not a rate; the number is 1 to {RATE_MAX}"));
+    }
+    let interval = per / count;
+    let burst =
+        u32::try_from(Duration::from_secs(1).as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX).max(1);
+    Ok(Rate { interval, burst })
+}
+
+/// The most times in a rate.
+const RATE_MAX: u32 = 1_000_000;
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -102,7 +102,7 @@ impl World {
         let payload = Payload::new(Form::Text, format!("{} {padding}", sent.uid));
         let Sent { channel, key, .. } = sent.clone();
         self.clients[index].publishes(id, sent);
-        self.send(index, id, Action::Publish(Publish { channel, payload, key }));
+        self.send(index, id, Action::Publish(Publish { key, ..Publish::new(channel, payload) }));
     }
 
     fn subscribe(&mut self, index: usize) {
@@ -121,7 +121,7 @@ impl World {
 
     fn note_subscribe(&mut self, index: usize, channel: &ChannelName, start: Start) -> i64 {
         let valid = match start {
-            Start::Since(since) => self.node.store.log(channel).holds(since),
+            Start::Since(since) | Start::CatchUp(since) => self.node.store.log(channel).holds(since),
             Start::Next | Start::Last(_) => true,
         };
         let reads_failed = self.node.store.reads_failed;
@@ -255,7 +255,7 @@ impl World {
         let size = self.setting.chat.message_size_max + 1;
         let payload = Payload::new(Form::Text, format!("{uid:<size$}"));
         self.clients[index].refused.push(uid);
-        self.send_wrong(index, Action::Publish(Publish { channel, payload, key: None }), ErrorCode::TooLarge);
+        self.send_wrong(index, Action::Publish(Publish::new(channel, payload)), ErrorCode::TooLarge);
     }
 
     fn publish_expired(&mut self, index: usize, channel: ChannelName) {
@@ -264,7 +264,11 @@ impl World {
         let uid = self.clients[index].uid();
         let payload = Payload::new(Form::Text, format!("{uid} late"));
         self.clients[index].refused.push(uid);
-        self.send_wrong(index, Action::Publish(Publish { channel, payload, key }), ErrorCode::KeyExpired);
+        self.send_wrong(
+            index,
+            Action::Publish(Publish { key, ..Publish::new(channel, payload) }),
+            ErrorCode::KeyExpired,
+        );
     }
 
     fn send_wrong(&mut self, index: usize, action: Action, right: ErrorCode) {
@@ -277,7 +281,8 @@ impl World {
     fn start(&mut self, index: usize, channel: &ChannelName) -> Start {
         let known = self.clients[index].known(channel);
         match (known, self.rng.below(100)) {
-            (Some(known), 0..=54) => Start::Since(known),
+            (Some(known), 0..=44) => Start::Since(known),
+            (Some(known), 45..=54) => Start::CatchUp(known),
             (_, 0..=69) => {
                 let log = self.node.store.log(channel);
                 let offset = self.rng.below(log.entries.len() + 1) as u64;

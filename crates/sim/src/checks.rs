@@ -60,12 +60,20 @@ pub(crate) fn check_recovery(
             check_items(items, *more, range, log, truth)?;
             Ok(place)
         }
-        (Start::Since(since), Recovery::Recovered(entries), None) => {
+        (Start::CatchUp(since), Recovery::CatchingUp(count), None) => {
+            tally.count("catching up");
+            ensure(log.holds(since), Checker::Told, || format!("{since:?} is no place of the log"))?;
+            ensure(*count == place.offset.since(since.offset), Checker::Prefix, || {
+                format!("({since:?}, {place:?}] is announced as {count} messages")
+            })?;
+            Ok(since)
+        }
+        (Start::Since(since) | Start::CatchUp(since), Recovery::Recovered(entries), None) => {
             tally.count(if entries.is_empty() { "recovered nothing" } else { "recovered" });
             check_replay(since, entries, place, log, truth)?;
             Ok(since)
         }
-        (Start::Since(since), Recovery::Lost { reason, .. }, None) => {
+        (Start::Since(since) | Start::CatchUp(since), Recovery::Lost { reason, .. }, None) => {
             tally.count(reason.as_str());
             check_lost(asked, since, *reason, place, log, truth)?;
             Ok(place)
@@ -113,6 +121,9 @@ fn check_lost(
             founded(below, &|| format!("{since:?} is not below the floor {}", log.floor()))
         }
         LostReason::Limit => {
+            founded(!matches!(asked.start, Start::CatchUp(_)), &|| {
+                "there is no limit to catching up".to_owned()
+            })?;
             ensure(log.holds(since), Checker::Told, || {
                 format!("{since:?} is no place of this log, so nothing can be counted from it")
             })?;

@@ -51,7 +51,8 @@ impl World {
             for index in 0..self.clients.len() {
                 self.read(index, usize::MAX)?;
             }
-            self.node.uptime += Duration::from_millis(10);
+            // Long enough that a full shard looks again for channels that nobody uses.
+            self.node.uptime += Duration::from_millis(500);
             self.node.tick();
         }
         Ok(())

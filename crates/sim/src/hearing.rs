@@ -90,7 +90,9 @@ impl Client {
         };
         check_place(&subscribed, place, truth)?;
         let start = check_recovery(&asked, &subscribed, place, truth, tally)?;
-        if asked.start == Start::Since(start) && follow.known == Some(start) {
+        if matches!(asked.start, Start::Since(from) | Start::CatchUp(from) if from == start)
+            && follow.known == Some(start)
+        {
             let other = follow.differs(truth.log(&subscribed.channel), start.offset.0);
             ensure(other.is_none(), Checker::Told, || {
                 format!("{name} goes on from {start:?} though the log has something else at {other:?}")
@@ -144,7 +146,7 @@ impl Client {
     }
 
     fn published(&mut self, reply: Reply, truth: Truth<'_>, tally: &mut Tally) -> Checked {
-        let Reply::Published { id, channel, position, key, ts, duplicate } = reply else { return Ok(()) };
+        let Reply::Published { id, channel, position, key, ts, duplicate, .. } = reply else { return Ok(()) };
         let id = number(&id)?;
         let Some(sent) = self.sent.remove(&id) else {
             return broken(Checker::Answers, format!("{} did not publish {id}", self.name));
@@ -331,12 +333,16 @@ impl Client {
 
 /// `keep`, if it is said, is the last offset up to which the client and the log have the same.
 fn check_keep(follow: &Follow, asked: &Asked, recovery: &Recovery, log: &crate::store::Log) -> Checked {
-    let (Start::Since(since), Recovery::Lost { keep: Some(keep), .. }) = (asked.start, recovery) else {
+    let (Start::Since(since) | Start::CatchUp(since), Recovery::Lost { keep: Some(keep), .. }) =
+        (asked.start, recovery)
+    else {
         return Ok(());
     };
     let of_the_epoch = |position: Position| position.epoch == since.epoch && position.offset.0 > keep.0;
     let further = log.entries.iter().filter_map(|entry| entry.position).find(|place| of_the_epoch(*place));
-    let further = further.filter(|place| place.offset <= since.offset);
+    // The epoch that is written now may have gone on since the store was asked.
+    let goes_on = log.entries.last().and_then(|entry| entry.position).map(|newest| newest.epoch);
+    let further = further.filter(|place| place.offset <= since.offset && goes_on != Some(since.epoch));
     ensure(further.is_none(), Checker::NoFalseAlarm, || {
         format!("only {keep:?} is kept of {since:?}: {further:?} is there")
     })?;

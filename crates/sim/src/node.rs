@@ -71,6 +71,8 @@ pub struct Node {
     /// Per worker and slot: how many sat there before.
     generations: Vec<Vec<u32>>,
     admits: Vec<(Who, Option<Secret>)>,
+    /// Per worker: the store's epoch that it has seen last.
+    epochs: Vec<Option<Epoch>>,
     /// Sessions whose outbox is to have room again.
     crowded: Vec<(u16, SessionId)>,
     /// Outboxes stay full.
@@ -116,6 +118,7 @@ impl Node {
             slots: vec![Vec::new(); count],
             generations: vec![Vec::new(); count],
             admits: Vec::new(),
+            epochs: vec![None; count],
             crowded: Vec::new(),
             hold_room: false,
             fullest: 0,
@@ -357,6 +360,7 @@ impl Node {
         self.generations.iter_mut().for_each(Vec::clear);
         self.admits.clear();
         self.crowded.clear();
+        self.epochs.fill(None);
         self.store.crash(epoch, restored)
     }
 
@@ -421,7 +425,13 @@ impl Node {
 
     fn handle(&mut self, worker: u16, input: Input) {
         let (mut out, now) = (Vec::new(), self.now());
-        self.hubs[usize::from(worker)].handle(now, input, &mut out);
+        let hub = &mut self.hubs[usize::from(worker)];
+        // A worker looks at the store's epoch before it takes anything in.
+        let epoch = self.store.epoch();
+        if self.epochs[usize::from(worker)].replace(epoch) != Some(epoch) {
+            hub.handle(now, Input::Epoch(epoch), &mut out);
+        }
+        hub.handle(now, input, &mut out);
         self.perform(worker, out);
     }
 

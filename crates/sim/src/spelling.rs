@@ -64,6 +64,10 @@ fn spell_start(text: &mut String, start: Start) {
         Start::Next => {}
         Start::Last(count) => field(text, "last", &count),
         Start::Since(position) => field(text, "since", &spell_position(position)),
+        Start::CatchUp(position) => {
+            field(text, "since", &spell_position(position));
+            field(text, "catchUp", &true);
+        }
     }
 }
 

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use trunkline_backend::{
-    Answer, Append, Appended, Head, MemoryLog, Read, Request, StoreError, Ticket, Window,
+    Answer, Append, Appended, Head, Located, MemoryLog, Read, ReadResult, Request, StoreError, Ticket, Window,
 };
 use trunkline_model::{
-    ChannelName, Epoch, Key, Offset, Payload, Position, Publication, Publisher, Timestamp,
+    ChannelName, Epoch, Key, Offset, Op, Payload, Position, Publication, Publisher, Reference, Role,
+    Timestamp,
 };
 
 use crate::violation::{Checker, Violation};
@@ -84,6 +85,31 @@ impl Log {
     pub fn holds(&self, position: Position) -> bool {
         position.offset == Offset::ZERO
             || self.entry(position.offset.0).is_some_and(|entry| entry.position == Some(position))
+    }
+
+    /// The same reaction of the same author, if it stands.
+    fn standing_reaction(&self, append: &Append) -> Option<Appended> {
+        let reacts = append.role.reference().filter(|about| about.op == Op::React)?;
+        let own = |entry: &&Arc<Publication>| {
+            let about = entry.role.reference().filter(|about| about.target == reacts.target);
+            about.is_some_and(|about| matches!(about.op, Op::React | Op::Unreact))
+                && (entry.from == append.from && entry.payload == append.payload)
+        };
+        let last = self.entries.iter().rev().find(own)?;
+        let stands = last.role.reference().is_some_and(|about| about.op == Op::React);
+        let Publication { position, begins_epoch, ts, .. } = &**last;
+        let (position, begins_epoch, ts) = (position.filter(|_| stands)?, *begins_epoch, *ts);
+        Some(Appended { position, begins_epoch, ts, duplicate: true })
+    }
+
+    /// Erases the message at `target` and its edits.
+    fn erase(&mut self, target: Offset) {
+        let edit = Role::Reference(Reference { target, op: Op::Edit });
+        for entry in &mut self.entries {
+            if entry.role == edit || entry.position.is_some_and(|position| position.offset == target) {
+                *entry = Arc::new(entry.erase());
+            }
+        }
     }
 
     fn epoch_at(&self, offset: u64) -> Option<Epoch> {
@@ -175,13 +201,13 @@ impl TestStore {
         let fate = self.fates.pop_front().unwrap_or(Fate::Stored);
         self.appends_failed += usize::from(fate != Fate::Stored);
         let result = match fate {
-            Fate::Stored => Ok(self.append(append, now)),
+            Fate::Stored => self.append(append, now),
             Fate::NotStored => Err(StoreError::NotStored("the disk is full".to_owned())),
             Fate::UnknownLost => Err(StoreError::Unknown("the line broke".to_owned())),
-            Fate::UnknownStored => {
-                self.append(append, now);
-                Err(StoreError::Unknown("the line broke".to_owned()))
-            }
+            Fate::UnknownStored => match self.append(append, now) {
+                Err(refused) => Err(refused),
+                Ok(_) => Err(StoreError::Unknown("the line broke".to_owned())),
+            },
         };
         self.appended.entry(ticket.worker).or_default().push_back(Answer::Appended(ticket, result));
         true
@@ -217,6 +243,10 @@ impl TestStore {
         let answer = match request {
             Request::Head(ticket, ..) if fails => Answer::Head(ticket, Err(error())),
             Request::Read(ticket, ..) if fails => Answer::Read(ticket, Err(error())),
+            Request::Locate(ticket, ..) if fails => Answer::Located(ticket, Err(error())),
+            Request::Locate(ticket, channel, position) => {
+                Answer::Located(ticket, Ok(self.locate(&channel, position)))
+            }
             Request::Read(ticket, read) => self.range(ticket, read),
             Request::Head(ticket, channel, window) => self.head(ticket, channel, window),
             Request::Append(..) => unreachable!("appends have a queue of their own"),
@@ -241,14 +271,40 @@ impl TestStore {
         self.durable.log.begin(epoch);
     }
 
+    /// The epoch under which entries are written now.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.durable.log.epoch()
+    }
+
+    /// The store has lost what came after the last backup, and goes on under `epoch`. The node lives on; what is under way
+    /// stays so.
+    pub fn lose_end(&mut self, epoch: Epoch) {
+        let backup = self.backup.clone().expect("there is a backup to go back to");
+        self.durable = *backup;
+        self.begin(epoch);
+    }
+
     /// Writes an entry that was there before the test began.
     pub fn put(&mut self, channel: &ChannelName, payload: Payload, now: Timestamp) {
         let publisher = Publisher::new("past");
         let keys = std::time::Duration::ZERO;
-        self.append(
-            Append { channel: channel.clone(), payload, from: None, publisher, key: None, keys },
+        let stored = self.append(
+            Append {
+                channel: channel.clone(),
+                payload,
+                from: None,
+                publisher,
+                key: None,
+                keys,
+                overtaken: Vec::new(),
+                condition: None,
+                role: Role::Message,
+                moderates: false,
+            },
             now,
         );
+        stored.expect("nothing is asked of it that could be refused");
     }
 
     /// Lets go of everything up to `last`. A hub notices when it opens the channel.
@@ -302,19 +358,21 @@ impl TestStore {
     }
 
     /// Stores it in the log, and in the reference, which must agree.
-    fn append(&mut self, append: Append, now: Timestamp) -> Appended {
-        let expected = self.append_to_reference(&append, now);
+    fn append(&mut self, append: Append, now: Timestamp) -> Result<Appended, StoreError> {
         let ticket = Ticket { worker: 0, number: 0 };
-        match self.durable.log.handle(Request::Append(ticket, append), now) {
+        match self.durable.log.handle(Request::Append(ticket, append.clone()), now) {
             Answer::Appended(_, Ok(appended)) => {
+                let expected = self.append_to_reference(&append, now);
                 if appended != expected {
                     self.breaks(Checker::Reference, format!("stored as {appended:?}, not {expected:?}"));
                 }
-                appended
+                Ok(appended)
             }
+            Answer::Appended(_, Err(refused @ StoreError::Refused(_))) => Err(refused),
             other => {
-                self.breaks(Checker::Reference, format!("an append is answered {other:?}"));
-                expected
+                let what = format!("an append is answered {other:?}");
+                self.breaks(Checker::Reference, what.clone());
+                Err(StoreError::NotStored(what))
             }
         }
     }
@@ -327,6 +385,12 @@ impl TestStore {
             return Appended { duplicate: true, ..*first };
         }
         let channel = truth.entry(append.channel.clone()).or_default();
+        if let Some(given) = channel.standing_reaction(append) {
+            return given;
+        }
+        if let Some(Reference { target, op: Op::Delete }) = append.role.reference() {
+            channel.erase(*target);
+        }
         let ts = channel.entries.last().map_or(now, |before| before.ts.max(now));
         let mut entry = Publication::new(append.channel.clone(), ts, append.payload.clone());
         let position = Position { epoch: log.epoch(), offset: Offset(channel.head() + 1) };
@@ -334,9 +398,14 @@ impl TestStore {
         entry.position = Some(position);
         entry.from = append.from.clone();
         entry.key = append.key.clone();
+        entry.role = append.role.clone();
         let appended = Appended { position, begins_epoch: entry.begins_epoch, ts, duplicate: false };
         channel.entries.push(Arc::new(entry));
-        if let Some(scope) = scope {
+        let overtaken = append
+            .overtaken
+            .iter()
+            .map(|(publisher, key)| (append.channel.clone(), publisher.clone(), key.clone()));
+        for scope in scope.into_iter().chain(overtaken) {
             let until = u64::try_from(append.keys.as_millis()).unwrap_or(u64::MAX);
             keys.insert(scope, (appended, Timestamp(ts.0.saturating_add(until))));
         }
@@ -345,16 +414,30 @@ impl TestStore {
 
     fn head(&mut self, ticket: Ticket, channel: ChannelName, window: Window) -> Answer {
         let log = self.log(&channel);
-        let (floor, floor_epoch) = (Offset(log.floor()), log.epoch_at(log.trimmed));
+        let floor = Offset(log.floor());
         let answer = self.durable.log.handle(Request::Head(ticket, channel, window), Timestamp(0));
         let Answer::Head(ticket, Ok(mut head)) = answer else { return answer };
+        let floor = floor.max(head.floor);
         head.tail.retain(|entry| entry.position.is_some_and(|position| position.offset >= floor));
-        Answer::Head(ticket, Ok(Head { floor, floor_epoch, ..head }))
+        Answer::Head(ticket, Ok(Head { floor, ..head }))
     }
 
     fn range(&mut self, ticket: Ticket, mut read: Read) -> Answer {
-        read.first = read.first.max(Offset(self.log(&read.channel).floor()));
-        self.durable.log.handle(Request::Read(ticket, read), Timestamp(0))
+        let floor = Offset(self.log(&read.channel).floor());
+        read.first = read.first.max(floor);
+        let answer = self.durable.log.handle(Request::Read(ticket, read), Timestamp(0));
+        let Answer::Read(ticket, Ok(read)) = answer else { return answer };
+        Answer::Read(ticket, Ok(ReadResult { floor, ..read }))
+    }
+
+    fn locate(&self, channel: &ChannelName, position: Position) -> Located {
+        let log = self.log(channel);
+        if log.holds(position) {
+            return Located::Held;
+        }
+        let shared = |entry: &Arc<Publication>| entry.position.filter(|place| place.epoch == position.epoch);
+        let keep = log.entries.iter().rev().find_map(shared).map(|place| place.offset);
+        Located::Parted { keep: keep.map(|keep| keep.min(position.offset.prev())) }
     }
 
     /// A channel's newest entries are read once, whoever asks for them.
@@ -375,7 +458,10 @@ impl TestStore {
 
 fn ticket_of(request: &Request) -> Ticket {
     match request {
-        Request::Append(ticket, _) | Request::Head(ticket, ..) | Request::Read(ticket, _) => *ticket,
+        Request::Append(ticket, _)
+        | Request::Head(ticket, ..)
+        | Request::Read(ticket, _)
+        | Request::Locate(ticket, ..) => *ticket,
     }
 }
 

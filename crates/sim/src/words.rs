@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, Epoch, Fault, Form, HistoryQuery, Key, Namespace,
-    Offset, Page, Payload, Position, Publication, Publish, Push, Recovery, Reply, Secret, Start, Subscribe,
-    Subscribed,
+    Action, ChannelName, Command, CommandId, Connect, Epoch, Fault, Fold, Form, HistoryQuery, Key, Namespace,
+    Offset, Page, Payload, Position, Publication, Publish, Push, Recovery, Reference, Reply, Role, Secret,
+    Start, Subscribe, Subscribed,
 };
 
 use crate::node::{Heard, Node, Who};
@@ -56,14 +56,14 @@ pub fn unsubscribe(channel: &str) -> Command {
 /// `publish` of a text.
 pub fn publish(channel: &str, text: &str) -> Command {
     let payload = Payload::new(Form::Text, text.to_owned());
-    Action::Publish(Publish { channel: name(channel), payload, key: None }).command()
+    Action::Publish(Publish::new(name(channel), payload)).command()
 }
 
 /// `publish` of a text under a key.
 pub fn keyed(channel: &str, text: &str, key: &str) -> Command {
     let key = Some(Key::parse(key).expect("the test writes valid keys"));
     let payload = Payload::new(Form::Text, text.to_owned());
-    Action::Publish(Publish { channel: name(channel), payload, key }).command()
+    Action::Publish(Publish { key, ..Publish::new(name(channel), payload) }).command()
 }
 
 /// A question for the newest page; set what it shall ask else.
@@ -166,10 +166,11 @@ fn reply_line(reply: &Reply) -> String {
         }
         Reply::Subscribed(subscribed) => subscribed_line(subscribed),
         Reply::Unsubscribed { id, channel } => format!("{}unsubscribed {channel}", of(id)),
-        Reply::Published { id, channel, position, key, duplicate, .. } => {
+        Reply::Published { id, channel, position, key, duplicate, merged, .. } => {
             let key = key.as_ref().map_or(String::new(), |key| format!(" key {}", key.as_str()));
             let dup = if *duplicate { " dup" } else { "" };
-            format!("{}published {channel}{}{key}{dup}", of(id), place(*position))
+            let merged = if *merged { " merged" } else { "" };
+            format!("{}published {channel}{}{key}{dup}{merged}", of(id), place(*position))
         }
         Reply::History { id, channel, page } => format!("{}page {channel} {}", of(id), page_words(page)),
         Reply::Pong { id, .. } => format!("{}pong", of(id)),
@@ -178,7 +179,7 @@ fn reply_line(reply: &Reply) -> String {
 }
 
 fn subscribed_line(subscribed: &Subscribed) -> String {
-    let Subscribed { id, channel, kind, position, floor, recovery, items, .. } = subscribed;
+    let Subscribed { id, channel, kind, position, floor, recovery, items, entries, .. } = subscribed;
     let place = match position {
         Some(_) => format!("{} floor {floor}", place(*position)),
         None => format!(" {}", kind.as_str()),
@@ -186,17 +187,27 @@ fn subscribed_line(subscribed: &Subscribed) -> String {
     let recovery = match recovery {
         Recovery::NotAsked => String::new(),
         Recovery::Recovered(entries) => format!(", {} recovered", entries.len()),
-        Recovery::Lost { reason, .. } => format!(", lost: {}", reason.as_str()),
+        Recovery::CatchingUp(count) => format!(", {count} follow"),
+        Recovery::Lost { reason, keep } => {
+            let keep = keep.map_or(String::new(), |keep| format!(", keep {keep}"));
+            format!(", lost: {}{keep}", reason.as_str())
+        }
     };
     let items = items.as_ref().map_or(String::new(), |(items, more)| format!(", {}", texts(items, *more)));
-    format!("{}subscribed {channel}{place}{recovery}{items}", of(id))
+    let state = entries.as_ref().map_or(String::new(), |entries| {
+        let entries: Vec<_> = entries.iter().map(|entry| format!("{}{}", role(entry), text(entry))).collect();
+        format!(", state [{}]", entries.join(" "))
+    });
+    format!("{}subscribed {channel}{place}{recovery}{items}{state}", of(id))
 }
 
 fn message_line(publication: &Publication) -> String {
     let from = publication.from.as_ref().map_or(String::new(), |user| format!(" {}:", user.as_str()));
     let epoch = if publication.begins_epoch { " (new epoch)" } else { "" };
     let place = place(publication.position);
-    format!("{}{place}{from} {}{epoch}", publication.channel, text(publication))
+    let role = role(publication);
+    let role = if role.is_empty() { role } else { format!(" {role}") };
+    format!("{}{place}{role}{from} {}{epoch}", publication.channel, text(publication))
 }
 
 fn page_words(page: &Page) -> String {
@@ -207,11 +218,13 @@ fn page_words(page: &Page) -> String {
 fn fault_line(fault: &Fault) -> String {
     let channel = fault.channel.as_ref().map_or(String::new(), |channel| format!(" {channel}"));
     let retry = if fault.retry.is_some() { " retry" } else { "" };
-    format!("{}error {}{channel}{retry}", of(&fault.id), fault.code)
+    let at = fault.position.map_or(String::new(), |_| format!(" at{}", place(fault.position)));
+    format!("{}error {}{channel}{at}{retry}", of(&fault.id), fault.code)
 }
 
 fn texts(items: &[Arc<Publication>], more: bool) -> String {
-    let items: Vec<_> = items.iter().map(|item| text(item)).collect();
+    let items: Vec<_> =
+        items.iter().map(|item| format!("{}{}{}", role(item), text(item), fold(item))).collect();
     format!("[{}]{}", items.join(" "), if more { " more" } else { "" })
 }
 
@@ -221,6 +234,25 @@ pub fn text(publication: &Publication) -> String {
         Ok(text) if text.len() <= 40 => text.to_owned(),
         _ => format!("({} bytes)", publication.payload.bytes.len()),
     }
+}
+
+/// `x=` for the state of entry x, `-x` for its removal, `edit 3:` for an edit of message 3, `erased` for what was deleted.
+fn role(publication: &Publication) -> String {
+    let erased = if publication.erased { "erased" } else { "" };
+    match &publication.role {
+        Role::Message => erased.to_owned(),
+        Role::Reference(Reference { target, op }) => format!("{} {target}{erased}", op.as_str()),
+        Role::Entry(entry) => {
+            let name = entry.name.as_ref().map_or("", |name| name.as_str());
+            if entry.removed { format!("-{name}") } else { format!("{name}=") }
+        }
+    }
+}
+
+fn fold(publication: &Publication) -> String {
+    let Some(Fold { rev, reactions }) = publication.fold.as_deref() else { return String::new() };
+    let reactions: Vec<_> = reactions.iter().map(|(value, count)| format!(", {value}:{count}")).collect();
+    format!("(rev {rev}{})", reactions.join(""))
 }
 
 fn place(position: Option<Position>) -> String {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use trunkline_backend::{Answer, Append, Direction, Read, Request, Sink, Store as _, Ticket, Window};
-use trunkline_model::{ChannelName, Form, Key, Offset, Payload, Publisher, UserName};
+use trunkline_model::{ChannelName, Form, Key, Offset, Payload, Publisher, Role, UserName};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 const CHANNELS: u64 = 100;
@@ -87,7 +87,7 @@ fn reads(store: &SqliteStore, answers: &Receiver<Vec<Answer>>) {
         for number in 0..count {
             let channel = channel_name(number % CHANNELS);
             let (first, last) = (Offset(1 + number), Offset(1_000 + number));
-            let read = Read { channel, first, last, direction: Direction::Backward, window };
+            let read = Read { channel, first, last, direction: Direction::Backward, window, folded: false };
             store.submit(vec![Request::Read(Ticket { worker: 0, number }, read)]);
             wait(answers, 1);
         }
@@ -105,6 +105,10 @@ fn append(number: u64, run: Option<u64>) -> Request {
         publisher: Publisher::new("session:1234567890"),
         key: key.map(|key| Key::parse(&key).expect("a valid key")),
         keys: Duration::from_secs(86_400),
+        overtaken: Vec::new(),
+        condition: None,
+        role: Role::Message,
+        moderates: false,
     };
     Request::Append(Ticket { worker: 0, number }, append)
 }

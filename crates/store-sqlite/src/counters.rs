@@ -11,13 +11,17 @@ pub struct Counters {
     pub appended: u64,
     /// Appends that were answered with an earlier position.
     pub duplicates: u64,
-    /// Appends that were answered with an error.
+    /// Appends that the log did not allow.
+    pub refused: u64,
+    /// Appends that were answered with an error of the store's.
     pub failed: u64,
     /// Expired keys that were deleted.
     pub keys_forgotten: u64,
     /// Checkpoints that moved pages from the write-ahead log into the database.
     pub checkpoints: u64,
-    /// `Head` and `Read` requests that were answered.
+    /// Entries that were trimmed.
+    pub trimmed: u64,
+    /// `Head`, `Read` and `Locate` requests that were answered.
     pub reads: u64,
     /// Epochs that were begun after the first, because a commit ended in an I/O error.
     pub renewals: u64,
@@ -29,9 +33,11 @@ pub(crate) struct Tally {
     pub(crate) transactions: AtomicU64,
     pub(crate) appended: AtomicU64,
     pub(crate) duplicates: AtomicU64,
+    pub(crate) refused: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) keys_forgotten: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
+    pub(crate) trimmed: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) renewals: AtomicU64,
 }
@@ -43,9 +49,11 @@ impl Tally {
             transactions: get(&self.transactions),
             appended: get(&self.appended),
             duplicates: get(&self.duplicates),
+            refused: get(&self.refused),
             failed: get(&self.failed),
             keys_forgotten: get(&self.keys_forgotten),
             checkpoints: get(&self.checkpoints),
+            trimmed: get(&self.trimmed),
             reads: get(&self.reads),
             renewals: get(&self.renewals),
         }

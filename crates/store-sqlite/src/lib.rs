@@ -11,7 +11,9 @@
 //! - `store`: [`SqliteStore`], opening and closing; `options`: [`Options`], every cap by name.
 //! - `epoch` is the name of the store's present life.
 //! - `writer` takes batches from its `queue` and puts each through a `transaction`; `heads` spares it the
-//!   lookups. `reader` answers `Head` and `Read`. `row` says how an entry lies in the table.
+//!   lookups; `keys` answers for what was stored before, `references` keeps what edits and reactions make of a message; `trimmer` makes room between the transactions. `reader` answers `Head`, `Read` and `Locate`, the
+//!   entries of a range as a `page`. `row` says
+//!   how an entry lies in the table.
 //! - `schema` makes, migrates and checks the file; `lock` keeps a second process out; `error` says what was
 //!   wrong at opening, and what to do.
 //!
@@ -21,14 +23,18 @@ mod counters;
 mod epoch;
 mod error;
 mod heads;
+mod keys;
 mod lock;
 mod options;
+mod page;
 mod queue;
 mod reader;
+mod references;
 mod row;
 mod schema;
 mod store;
 mod transaction;
+mod trimmer;
 mod writer;
 
 pub use counters::Counters;

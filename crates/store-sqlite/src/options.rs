@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use trunkline_backend::Retentions;
 use trunkline_model::Timestamp;
 
 /// Tells the time. Called on the writer's thread, once per append.
@@ -14,7 +15,10 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Options {
     /// The clock behind `ts` and the expiry of keys (the system's).
     pub clock: Clock,
-    /// Threads that answer `Head` and `Read`, each with a connection of its own (2; at least 1).
+    /// How much each namespace keeps (everything); [`SqliteStore::set_retentions`](crate::SqliteStore::set_retentions)
+    /// changes it later.
+    pub retentions: Retentions,
+    /// Threads that answer `Head`, `Read` and `Locate`, each with a connection of its own (2; at least 1).
     pub readers: usize,
     /// Publications of one transaction (4,096). What waits beyond it goes into the next.
     pub transaction_publications: u32,
@@ -43,6 +47,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(system_time),
+            retentions: Retentions::default(),
             readers: 2,
             transaction_publications: 4_096,
             transaction_bytes: 8 << 20,
@@ -58,6 +63,7 @@ impl Default for Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
+            .field("retentions", &self.retentions)
             .field("readers", &self.readers)
             .field("transaction_publications", &self.transaction_publications)
             .field("transaction_bytes", &self.transaction_bytes)

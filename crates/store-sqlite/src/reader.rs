@@ -1,4 +1,4 @@
-//! A reader thread: answers `Head` and `Read` from snapshots of the database. It never waits for the writer,
+//! A reader thread: answers `Head`, `Read` and `Locate` from snapshots of the database. It never waits for the writer,
 //! nor the writer for it.
 
 use std::path::PathBuf;
@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use trunkline_backend::{Answer, Direction, Head, Meter, Read, ReadResult, Sink, StoreError, Ticket, Window};
-use trunkline_model::{ChannelName, Epoch, Offset, Position, Publication};
+use trunkline_backend::{
+    Answer, Direction, Head, Located, Meter, Read, ReadResult, Sink, StoreError, Ticket, Window,
+};
+use trunkline_model::{ChannelName, Epoch, Offset, Position};
 
 use crate::counters::{Tally, count};
 use crate::epoch::SharedEpoch;
+use crate::page::Page;
 use crate::queue::{Queue, Taken};
 use crate::row::{self, signed};
 use crate::schema;
@@ -29,6 +32,8 @@ pub(crate) enum Question {
     Head(Ticket, ChannelName, Window),
     /// The entries of a range.
     Read(Ticket, Read),
+    /// Is this a place in the channel's log?
+    Locate(Ticket, ChannelName, Position),
 }
 
 /// The state of one reader; [`Reader::run`] is its thread.
@@ -109,6 +114,9 @@ impl Question {
                 Answer::Head(*ticket, Ok(head(snapshot, channel, *window, epoch)?))
             }
             Self::Read(ticket, wanted) => Answer::Read(*ticket, Ok(read(snapshot, wanted)?)),
+            Self::Locate(ticket, channel, position) => {
+                Answer::Located(*ticket, Ok(locate(snapshot, channel, *position)?))
+            }
         })
     }
 
@@ -118,8 +126,36 @@ impl Question {
         match self {
             Self::Head(ticket, ..) => Answer::Head(*ticket, Err(error)),
             Self::Read(ticket, _) => Answer::Read(*ticket, Err(error)),
+            Self::Locate(ticket, ..) => Answer::Located(*ticket, Err(error)),
         }
     }
+}
+
+/// A channel as it is in the database.
+pub(crate) struct Found {
+    pub(crate) id: i64,
+    pub(crate) head: Position,
+    pub(crate) floor: Offset,
+    /// Whether it keeps only the newest of each entry. Then there are holes, and the floor is not where it begins.
+    pub(crate) compacted: bool,
+}
+
+impl Found {
+    /// The first offset that may be there.
+    pub(crate) fn lowest(&self) -> Offset {
+        if self.compacted { Offset(1) } else { self.floor }
+    }
+}
+
+fn find(snapshot: &Connection, channel: &ChannelName) -> rusqlite::Result<Option<Found>> {
+    snapshot
+        .prepare_cached("SELECT id, head, epoch, floor, compacted FROM channels WHERE name = ?1")?
+        .query_row([channel.as_str()], |found| {
+            let head = Position { offset: Offset(row::unsigned(found, 1)?), epoch: row::epoch(found, 2)? };
+            let floor = Offset(row::unsigned(found, 3)?);
+            Ok(Found { id: found.get(0)?, head, floor, compacted: found.get(4)? })
+        })
+        .optional()
 }
 
 fn head(
@@ -128,85 +164,45 @@ fn head(
     window: Window,
     epoch: Epoch,
 ) -> rusqlite::Result<Head> {
-    let found = snapshot
-        .prepare_cached("SELECT id, head, epoch, floor, floor_epoch FROM channels WHERE name = ?1")?
-        .query_row([channel.as_str()], |found| {
-            let position =
-                Position { offset: Offset(row::unsigned(found, 1)?), epoch: row::epoch(found, 2)? };
-            let floor = Offset(row::unsigned(found, 3)?);
-            let floor_epoch: Option<i64> = found.get(4)?;
-            let floor_epoch = floor_epoch.map(|_| row::epoch(found, 4)).transpose()?;
-            Ok((found.get::<_, i64>(0)?, Head { position, floor, floor_epoch, tail: Vec::new() }))
-        })
-        .optional()?;
-    let Some((id, head)) = found else {
+    let Some(found) = find(snapshot, channel)? else {
         let position = Position { epoch, offset: Offset::ZERO };
-        return Ok(Head { position, floor: Offset(1), floor_epoch: None, tail: Vec::new() });
+        return Ok(Head { position, floor: Offset(1), tail: Vec::new() });
     };
-    let range = (head.floor, head.position.offset);
-    let tail = entries(snapshot, channel, id, range, Direction::Backward, window)?;
-    Ok(Head { tail: tail.into_iter().map(Arc::new).collect(), ..head })
+    let (first, last, direction) = (Offset(1), found.head.offset, Direction::Backward);
+    let newest = Read { channel: channel.clone(), first, last, direction, window, folded: false };
+    let page = Page::read(snapshot, &found, &newest)?;
+    Ok(Head { position: found.head, floor: found.floor, tail: page.entries })
 }
 
 fn read(snapshot: &Connection, wanted: &Read) -> rusqlite::Result<ReadResult> {
-    let found = snapshot
-        .prepare_cached("SELECT id, head, floor FROM channels WHERE name = ?1")?
-        .query_row([wanted.channel.as_str()], |found| {
-            Ok((found.get::<_, i64>(0)?, Offset(row::unsigned(found, 1)?), Offset(row::unsigned(found, 2)?)))
-        })
-        .optional()?;
-    let Some((id, head, floor)) = found else { return Ok(ReadResult { entries: Vec::new() }) };
-    let range = (wanted.first.max(floor), wanted.last.min(head));
-    let entries = entries(snapshot, &wanted.channel, id, range, wanted.direction, wanted.window)?;
-    Ok(ReadResult { entries: entries.into_iter().map(Arc::new).collect() })
-}
-
-/// The entries of a range that lies within floor and head, as many as the window holds, ascending. A hole in
-/// it is damage, and an error.
-fn entries(
-    snapshot: &Connection,
-    channel: &ChannelName,
-    id: i64,
-    (first, last): (Offset, Offset),
-    direction: Direction,
-    window: Window,
-) -> rusqlite::Result<Vec<Publication>> {
-    if first > last {
-        return Ok(Vec::new());
-    }
-    let (order, mut expected, next): (_, _, fn(Offset) -> Offset) = match direction {
-        Direction::Forward => ("ASC", first, Offset::next),
-        Direction::Backward => ("DESC", last, Offset::prev),
+    let found = find(snapshot, &wanted.channel)?;
+    let floor = found.as_ref().map_or(Offset(1), |found| found.floor);
+    let Page { entries, covered } = match found {
+        Some(found) => Page::read(snapshot, &found, wanted)?,
+        None => Page::empty(wanted.first),
     };
-    let columns = row::COLUMNS;
-    let mut select = snapshot.prepare_cached(&format!(
-        "SELECT {columns} FROM log WHERE channel = ?1 AND offset BETWEEN ?2 AND ?3
-         ORDER BY offset {order} LIMIT ?4"
-    ))?;
-    let mut rows = select.query(params![id, signed(first.0), signed(last.0), window.entries.max(1)])?;
-    let mut meter = Meter::new(window);
-    let mut page = Vec::new();
-    while let Some(found) = rows.next()? {
-        let entry = row::publication(channel, found)?;
-        if entry.position.is_none_or(|position| position.offset != expected) {
-            return Err(damaged(channel, expected));
-        }
-        if !meter.admit(entry.cost()) {
-            break;
-        }
-        page.push(entry);
-        expected = next(expected);
-    }
-    if page.is_empty() {
-        return Err(damaged(channel, expected));
-    }
-    if direction == Direction::Backward {
-        page.reverse();
-    }
-    Ok(page)
+    Ok(ReadResult { entries, covered, floor })
 }
 
-fn damaged(channel: &ChannelName, offset: Offset) -> rusqlite::Error {
-    let what = format!("the log of {channel} has no entry at offset {offset}");
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(what))
+fn locate(snapshot: &Connection, channel: &ChannelName, position: Position) -> rusqlite::Result<Located> {
+    if position.offset == Offset::ZERO {
+        return Ok(Located::Held);
+    }
+    let nowhere = Located::Parted { keep: None };
+    let Some(Found { id, head, .. }) = find(snapshot, channel)? else { return Ok(nowhere) };
+    let first = snapshot
+        .prepare_cached("SELECT first FROM epochs WHERE channel = ?1 AND epoch = ?2")?
+        .query_row(params![id, signed(position.epoch.number())], |found| row::unsigned(found, 0))
+        .optional()?;
+    let Some(first) = first else { return Ok(nowhere) };
+    let next = snapshot
+        .prepare_cached("SELECT first FROM epochs WHERE channel = ?1 AND first > ?2 ORDER BY first LIMIT 1")?
+        .query_row(params![id, signed(first)], |found| row::unsigned(found, 0))
+        .optional()?;
+    let last = next.map_or(head.offset, |next| Offset(next).prev());
+    if (Offset(first)..=last).contains(&position.offset) {
+        Ok(Located::Held)
+    } else {
+        Ok(Located::Parted { keep: Some(last.min(position.offset.prev())) })
+    }
 }

@@ -3,15 +3,56 @@
 
 use rusqlite::types::Type;
 use rusqlite::{Error, Row};
+use trunkline_backend::Appended;
 use trunkline_model::{
-    ChannelName, Epoch, Form, Key, Offset, Payload, Position, Publication, Timestamp, UserName,
+    ChannelName, ClientId, Entry, EntryName, Epoch, Form, Key, Offset, Op, Payload, Position, Publication,
+    Reference, Role, Timestamp, UserName,
 };
 
 /// The columns that [`publication`] expects, in its order.
-pub(crate) const COLUMNS: &str = "offset, epoch, ts, flags, author, key, payload";
+pub(crate) const COLUMNS: &str =
+    "offset, epoch, ts, flags, author, key, payload, entry, expires, owner, target";
+
+/// Which of them is the offset of what a reference is about; NULL if it is none.
+pub(crate) const TARGET: usize = 10;
+
+/// What an entry counts against byte limits: what [`Publication::cost`] says of it.
+pub(crate) const COST: &str =
+    "octet_length(log.payload) + ifnull(octet_length(log.author), 0) + ifnull(octet_length(log.key), 0) + 64";
 
 /// Set in `flags` if the entry is the first of its epoch in its channel.
 pub(crate) const BEGINS_EPOCH: i64 = 4;
+
+/// The bit of `flags` that says whether it begins an epoch.
+pub(crate) fn begins_bit(appended: &Appended) -> i64 {
+    if appended.begins_epoch { BEGINS_EPOCH } else { 0 }
+}
+
+/// Set in `flags` if the entry tells that what it names is gone.
+pub(crate) const REMOVED: i64 = 64;
+
+/// Set in `flags` if a deletion has erased the payload.
+pub(crate) const ERASED: i64 = 128;
+
+/// The bits of `flags` that say what a reference does. Indexes of the schema rely on these numbers.
+pub(crate) fn op_bits(op: Op) -> i64 {
+    match op {
+        Op::Edit => 8,
+        Op::Delete => 16,
+        Op::React => 24,
+        Op::Unreact => 32,
+    }
+}
+
+fn op(flags: i64) -> rusqlite::Result<Op> {
+    let known = Op::ALL.iter().find(|op| op_bits(**op) == flags & 56);
+    known.copied().ok_or(Error::IntegralValueOutOfRange(3, flags))
+}
+
+/// The name under which the newest state of `entry` is kept: none is empty, so that stands for the only one of a `value`.
+pub(crate) fn entry_name(entry: &Entry) -> &str {
+    entry.name.as_ref().map_or("", |name| name.as_str())
+}
 
 /// The bits of `flags` that say the payload's form.
 pub(crate) fn form_bits(form: Form) -> i64 {
@@ -53,10 +94,29 @@ pub(crate) fn publication(channel: &ChannelName, row: &Row<'_>) -> rusqlite::Res
         .map(Key::parse)
         .transpose()
         .map_err(|invalid| Error::FromSqlConversionFailure(5, Type::Text, Box::new(invalid)))?;
+    publication.role = role(row, flags)?;
+    publication.erased = flags & ERASED != 0;
     Ok(publication)
 }
 
-fn form(flags: i64) -> rusqlite::Result<Form> {
+fn role(row: &Row<'_>, flags: i64) -> rusqlite::Result<Role> {
+    if row.get::<_, Option<i64>>(TARGET)?.is_some() {
+        let target = Offset(unsigned(row, TARGET)?);
+        return Ok(Role::Reference(Reference { target, op: op(flags)? }));
+    }
+    let Some(name) = row.get_ref(7)?.as_str_or_null()? else { return Ok(Role::Message) };
+    let name = Some(name).filter(|name| !name.is_empty()).map(EntryName::parse).transpose();
+    let expires: Option<i64> = row.get(8)?;
+    Ok(Role::Entry(Box::new(Entry {
+        name: name.map_err(|invalid| Error::FromSqlConversionFailure(7, Type::Text, Box::new(invalid)))?,
+        removed: flags & REMOVED != 0,
+        expires: expires.map(|_| unsigned(row, 8).map(Timestamp)).transpose()?,
+        owner: row.get_ref(9)?.as_str_or_null()?.map(ClientId::new),
+    })))
+}
+
+/// The form that `flags` say.
+pub(crate) fn form(flags: i64) -> rusqlite::Result<Form> {
     match flags & 3 {
         0 => Ok(Form::Json),
         1 => Ok(Form::Text),

@@ -15,7 +15,7 @@ const APPLICATION_ID: i32 = 0x5472_6e6b;
 pub(crate) const PAGE_SIZE: u32 = 8_192;
 
 /// How long a connection waits where another one holds what it needs.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a writer keeps of the file in memory, in KiB.
 const WRITER_CACHE_KIB: i32 = 16 << 10;
@@ -29,7 +29,18 @@ const NEWEST_CHECKED: u32 = 256;
 /// Migration n (from 1) leads from schema n−1 to schema n. A published one is never changed.
 ///
 /// `log` and `keys` have a rowid, so that whatever channel is written, rows are added at the end of one tree,
-/// and only the small trees of their indexes are written all over.
+/// and only the small trees of their indexes are written all over. The rows of `log` are numbered by the writer, which
+/// never uses a number again: so a row's number says when it was stored, also when all before it are trimmed.
+///
+/// `epochs` says at which offset an epoch began in a channel. It is never trimmed. `namespaces` keeps what the entries
+/// of a namespace weigh together, and up to which row of `log` none of them is left.
+///
+/// `entry` is the name of the entry of which a row is the newest state: empty for the only one of a `value`, NULL in a log.
+/// Such rows are not weighed. `removals` says when a row that tells of a removal may go.
+///
+/// `target` is the offset of the message that a row refers to, and NULL if it is no reference; an index has the edits of
+/// a message. `folds` keeps what was made of a message: by which reference last, and which edit has its payload.
+/// `reactions` counts those that stand, `reactors` says who gave them and where; there, the author 0 is nobody.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE channels (
         id INTEGER PRIMARY KEY,
@@ -69,6 +80,84 @@ const MIGRATIONS: &[&str] = &["
         name TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
+", "
+    CREATE TABLE epochs (
+        channel INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        PRIMARY KEY (channel, epoch),
+        UNIQUE (channel, first)
+    ) STRICT, WITHOUT ROWID;
+    INSERT OR IGNORE INTO epochs (channel, epoch, first)
+        SELECT id, floor_epoch, floor - 1 FROM channels WHERE floor > 1 AND floor_epoch IS NOT NULL;
+    INSERT OR IGNORE INTO epochs (channel, epoch, first)
+        SELECT channels.id, log.epoch, log.offset
+        FROM channels JOIN log ON log.channel = channels.id AND log.offset = channels.floor;
+    INSERT OR IGNORE INTO epochs (channel, epoch, first)
+        SELECT channel, epoch, offset FROM log WHERE flags & 4;
+    INSERT OR IGNORE INTO epochs (channel, epoch, first)
+        SELECT id, epoch, head FROM channels WHERE head > 0;
+    ALTER TABLE channels DROP COLUMN floor_epoch;
+
+    CREATE TABLE namespaces (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        cursor INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    ALTER TABLE channels ADD COLUMN namespace INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO namespaces (name)
+        SELECT DISTINCT iif(instr(name, ':'), substr(name, 1, instr(name, ':') - 1), 'default') FROM channels;
+    UPDATE channels SET namespace = (
+        SELECT id FROM namespaces
+        WHERE namespaces.name
+            = iif(instr(channels.name, ':'), substr(channels.name, 1, instr(channels.name, ':') - 1), 'default')
+    );
+    UPDATE namespaces SET bytes = held.bytes FROM (
+        SELECT channels.namespace AS id,
+            sum(octet_length(payload) + ifnull(octet_length(author), 0) + ifnull(octet_length(key), 0) + 64)
+                AS bytes
+        FROM log CROSS JOIN channels ON channels.id = log.channel
+        GROUP BY channels.namespace
+    ) AS held WHERE held.id = namespaces.id;
+", "
+    ALTER TABLE channels ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE log ADD COLUMN entry TEXT;
+    ALTER TABLE log ADD COLUMN expires INTEGER;
+    ALTER TABLE log ADD COLUMN owner TEXT;
+    CREATE UNIQUE INDEX log_by_entry ON log (channel, entry) WHERE entry IS NOT NULL;
+    CREATE TABLE removals (
+        row INTEGER PRIMARY KEY,
+        due INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX removals_by_due ON removals (due, row);
+", "
+    ALTER TABLE log ADD COLUMN target INTEGER;
+    CREATE INDEX log_edits ON log (channel, target) WHERE flags & 56 = 8;
+    CREATE TABLE folds (
+        channel INTEGER NOT NULL,
+        target INTEGER NOT NULL,
+        rev INTEGER NOT NULL,
+        edit INTEGER,
+        PRIMARY KEY (channel, target)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE reactions (
+        channel INTEGER NOT NULL,
+        target INTEGER NOT NULL,
+        value BLOB NOT NULL,
+        first INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (channel, target, value)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE reactors (
+        channel INTEGER NOT NULL,
+        target INTEGER NOT NULL,
+        value BLOB NOT NULL,
+        author ANY NOT NULL,
+        offset INTEGER NOT NULL,
+        PRIMARY KEY (channel, target, value, author),
+        UNIQUE (channel, offset)
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Opens the database for writing, as it was made by [`prepare`].
@@ -79,6 +168,7 @@ pub(crate) fn open_writer(path: &Path, options: &Options) -> rusqlite::Result<Co
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    secure_cheaply(&connection)?;
     // The writer checkpoints by itself, after it has answered.
     set(&connection, "wal_autocheckpoint", 0)?;
     set(&connection, "journal_size_limit", i64::from(options.checkpoint_pages) * i64::from(PAGE_SIZE))?;
@@ -86,6 +176,12 @@ pub(crate) fn open_writer(path: &Path, options: &Options) -> rusqlite::Result<Co
         set(&connection, "max_page_count", i64::try_from(size / u64::from(PAGE_SIZE)).unwrap_or(i64::MAX))?;
     }
     Ok(connection)
+}
+
+/// Overwrites what is deleted where that costs no writing. So what is moved within the file leaves nothing behind, and an
+/// erasure, which overwrites all, has one place to look at.
+pub(crate) fn secure_cheaply(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))
 }
 
 /// Opens the database for reading.
@@ -125,6 +221,13 @@ pub(crate) fn prepare(path: &Path, options: &Options) -> Result<(), OpenError> {
         Some(detail) => Err(OpenError::Corrupt { path: path.to_owned(), detail }),
         None => Ok(()),
     }
+}
+
+/// The highest number that a row of `log` was ever given, as far as that matters: no row and no cursor is above it.
+pub(crate) fn last_row(connection: &Connection) -> rusqlite::Result<i64> {
+    let highest = "SELECT max(
+        ifnull((SELECT max(id) FROM log), 0), ifnull((SELECT max(cursor) FROM namespaces), 0))";
+    connection.query_row(highest, [], |row| row.get(0))
 }
 
 /// The version of the schema in the file; 0 if the file is new.

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
-use trunkline_backend::{Answer, Request, Sink, Store, StoreError};
+use trunkline_backend::{Answer, Request, Retentions, Sink, Store, StoreError};
 use trunkline_model::Epoch;
 
 use crate::counters::Tally;
@@ -20,6 +20,7 @@ use crate::heads::Heads;
 use crate::lock::DirectoryLock;
 use crate::queue::{Queue, Taken};
 use crate::reader::{Question, Reader};
+use crate::trimmer::{SharedRetentions, Trimmer};
 use crate::writer::{FileIdentity, Waiting, Writer};
 use crate::{Counters, OpenError, Options, schema};
 
@@ -41,6 +42,7 @@ pub struct SqliteStore {
     sink: Sink,
     epoch: Arc<SharedEpoch>,
     tally: Arc<Tally>,
+    retentions: Arc<SharedRetentions>,
     writer: Option<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
     lock: Arc<DirectoryLock>,
@@ -70,6 +72,7 @@ impl SqliteStore {
             sink,
             epoch: Arc::new(SharedEpoch::random()?),
             tally: Arc::default(),
+            retentions: Arc::new(SharedRetentions::new(options.retentions.clone())),
             writer: None,
             readers: Vec::new(),
             lock,
@@ -98,17 +101,21 @@ impl SqliteStore {
     }
 
     fn writer(&self, options: Options) -> rusqlite::Result<Writer> {
+        let connection = schema::open_writer(&self.path, &options)?;
         Ok(Writer {
             path: self.path.clone(),
             queue: Arc::clone(&self.appends),
             sink: Arc::clone(&self.sink),
             epoch: Arc::clone(&self.epoch),
             tally: Arc::clone(&self.tally),
-            heads: Heads::new(options.heads),
-            connection: Some(schema::open_writer(&self.path, &options)?),
+            heads: Heads::new(options.heads, schema::last_row(&connection)?),
+            trimmer: Trimmer::new(Arc::clone(&self.retentions), options.heads),
+            connection: Some(connection),
             identity: FileIdentity::of(&self.path),
             refuses: false,
             checkpoint_fails: false,
+            holds_erased: false,
+            trimming_fails: false,
             options,
         })
     }
@@ -131,6 +138,11 @@ impl SqliteStore {
             refuse,
             _lock: Arc::clone(&self.lock),
         }
+    }
+
+    /// Keeps so much from now on. What is beyond a bound goes within seconds, whenever it was stored.
+    pub fn set_retentions(&self, retentions: Retentions) {
+        self.retentions.set(retentions);
     }
 
     /// What the store has done since it was opened.
@@ -184,6 +196,9 @@ impl Store for SqliteStore {
                     questions.push(Question::Head(ticket, channel, window))
                 }
                 Request::Read(ticket, read) => questions.push(Question::Read(ticket, read)),
+                Request::Locate(ticket, channel, position) => {
+                    questions.push(Question::Locate(ticket, channel, position))
+                }
             }
         }
         let mut refused: Vec<Answer> = self.appends.push(appends).into_iter().map(refuse_append).collect();

@@ -9,19 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
-use trunkline_backend::{Answer, Append, Appended, Meter, Sink, StoreError, Ticket, Window};
-use trunkline_model::Epoch;
+use trunkline_backend::{Answer, Append, Meter, Sink, StoreError, Ticket, Window};
+use trunkline_model::Timestamp;
 
-use crate::Options;
 use crate::counters::{Tally, count};
 use crate::epoch::SharedEpoch;
 use crate::heads::Heads;
+use crate::keys;
 use crate::queue::{Queue, Taken};
 use crate::schema;
-use crate::transaction::{self, Transaction};
+use crate::transaction::{Finished, Outcome, Transaction};
+use crate::trimmer::{Step, Trimmer};
+use crate::{Clock, Options};
 
-/// How long the writer rests before it looks for expired keys.
-const REST: Duration = Duration::from_secs(10);
+/// How long nothing must have come before the writer looks for something to tidy up: who has just been answered may be
+/// about to submit again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the writer rests until it looks again.
+const REST: Duration = Duration::from_secs(1);
 
 /// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
 const FORGOTTEN_AT_REST: usize = 512;
@@ -38,6 +44,7 @@ pub(crate) struct Writer {
     pub(crate) epoch: Arc<SharedEpoch>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) heads: Heads,
+    pub(crate) trimmer: Trimmer,
     /// `None` after an error that it cannot be trusted after; opened again before anything is written.
     pub(crate) connection: Option<Connection>,
     pub(crate) identity: FileIdentity,
@@ -45,6 +52,10 @@ pub(crate) struct Writer {
     pub(crate) refuses: bool,
     /// Whether the last checkpoint failed, and that was told.
     pub(crate) checkpoint_fails: bool,
+    /// Whether the write-ahead log may still hold payloads that were erased from the database.
+    pub(crate) holds_erased: bool,
+    /// Whether trimming failed the last time, and that was told.
+    pub(crate) trimming_fails: bool,
 }
 
 /// Why a transaction did not succeed.
@@ -68,7 +79,11 @@ impl Writer {
                 Taken::Items(batch) => {
                     let answers = self.store(batch);
                     (self.sink)(answers);
+                    if self.trimmer.is_due() {
+                        self.trim();
+                    }
                     self.checkpoint();
+                    patience = PAUSE;
                 }
                 Taken::Nothing => patience = self.rest(),
                 Taken::Closed => return,
@@ -78,13 +93,13 @@ impl Writer {
 
     fn store(&mut self, batch: Vec<Waiting>) -> Vec<Answer> {
         let failure = match self.commit_or_panic(&batch) {
-            Ok(appended) => {
+            Ok(outcomes) => {
                 if std::mem::take(&mut self.refuses) {
                     tracing::info!(path = %self.path.display(), "publications are stored again");
                 }
-                let answers = batch.into_iter().zip(appended);
+                let answers = batch.into_iter().zip(outcomes);
                 return answers
-                    .map(|((ticket, _), appended)| Answer::Appended(ticket, Ok(appended)))
+                    .map(|((ticket, _), outcome)| Answer::Appended(ticket, outcome.map_err(Into::into)))
                     .collect();
             }
             Err(failure) => failure,
@@ -112,7 +127,7 @@ impl Writer {
 
     /// A panic on the way is a failure like that of a commit: whoever waits is answered, and the store goes on
     /// with a connection of which nothing is left.
-    fn commit_or_panic(&mut self, batch: &[Waiting]) -> Result<Vec<Appended>, Failure> {
+    fn commit_or_panic(&mut self, batch: &[Waiting]) -> Result<Vec<Outcome>, Failure> {
         catch_unwind(AssertUnwindSafe(|| self.commit(batch))).unwrap_or_else(|_| {
             self.connection = None;
             Err(Failure::Open(format!("{}: the writer panicked", self.path.display())))
@@ -120,12 +135,15 @@ impl Writer {
     }
 
     /// One transaction: all of `batch` or nothing.
-    fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Appended>, Failure> {
+    fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Outcome>, Failure> {
         self.ready()?;
         let connection = self.connection.as_ref().expect("it is ready");
         run(connection, "BEGIN IMMEDIATE").map_err(|error| self.name_file(&error))?;
-        let written = write(connection, &mut self.heads, self.epoch.get(), &self.options, batch);
-        let (appended, keys_forgotten) = match written {
+        self.heads.age();
+        let retentions = self.trimmer.retentions();
+        let transaction = Transaction::new(connection, &mut self.heads, self.epoch.get(), &retentions);
+        let written = transaction.and_then(|transaction| write(transaction, &self.options.clock, batch));
+        let (outcomes, finished) = match written {
             Ok(written) => written,
             Err(error) => {
                 self.roll_back();
@@ -135,12 +153,16 @@ impl Writer {
         if let Err(error) = run(connection, "COMMIT") {
             return Err(self.give_up(&error));
         }
-        let duplicates = appended.iter().filter(|appended| appended.duplicate).count();
+        let refused = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        let duplicates = outcomes.iter().flatten().filter(|appended| appended.duplicate).count();
         count(&self.tally.transactions, 1);
+        count(&self.tally.refused, refused);
         count(&self.tally.duplicates, duplicates);
-        count(&self.tally.appended, appended.len() - duplicates);
-        count(&self.tally.keys_forgotten, keys_forgotten);
-        Ok(appended)
+        count(&self.tally.appended, outcomes.len() - refused - duplicates);
+        count(&self.tally.keys_forgotten, finished.keys_forgotten);
+        self.holds_erased |= finished.erased;
+        self.trimmer.handle_appended(outcomes.len(), &finished.touched);
+        Ok(outcomes)
     }
 
     /// After a COMMIT that failed. SQLite writes the mark of a transaction last and says `FULL` only where
@@ -199,7 +221,7 @@ impl Writer {
         let known = match (&append.key, &self.connection) {
             (None, _) => Ok(None),
             (Some(_), Some(connection)) => {
-                transaction::find_duplicate(connection, append, (self.options.clock)()).map_err(|_| ())
+                keys::find_duplicate(connection, append, (self.options.clock)()).map_err(|_| ())
             }
             (Some(_), None) => Err(()),
         };
@@ -215,19 +237,58 @@ impl Writer {
         Failure::RolledBack(format!("{}: {error}", self.path.display()))
     }
 
+    /// One step of retention, in a transaction of its own. It need not be synced: what a power loss takes back of it is
+    /// trimmed again. Returns whether there is more to do at once.
+    fn trim(&mut self) -> bool {
+        let Some(connection) = self.connection.as_ref().filter(|_| self.identity.holds(&self.path)) else {
+            return false;
+        };
+        let step = trim(connection, &mut self.trimmer, (self.options.clock)());
+        // Whatever happened, nothing is appended by a connection that does not sync.
+        let synced = connection.pragma_update(None, "synchronous", "FULL");
+        match step.and_then(|step| synced.map(|()| step)) {
+            Ok(step) => {
+                count(&self.tally.trimmed, step.trimmed);
+                self.trimming_fails = false;
+                step.more
+            }
+            Err(error) => {
+                self.trimmer.restart();
+                self.connection = None;
+                if !std::mem::replace(&mut self.trimming_fails, true) {
+                    tracing::warn!(%error, path = %self.path.display(), "old entries could not be trimmed");
+                }
+                false
+            }
+        }
+    }
+
     /// What is done while nothing waits. Returns how long to rest before the next time.
     fn rest(&mut self) -> Duration {
+        let more = self.trim();
+        self.empty_erased();
         let Some(connection) = &self.connection else { return REST };
-        match transaction::forget_keys(connection, (self.options.clock)(), FORGOTTEN_AT_REST) {
+        match keys::forget(connection, (self.options.clock)(), FORGOTTEN_AT_REST) {
             Ok(forgotten) => {
                 count(&self.tally.keys_forgotten, forgotten);
                 self.checkpoint();
-                if forgotten == FORGOTTEN_AT_REST { Duration::ZERO } else { REST }
+                if more || forgotten == FORGOTTEN_AT_REST { Duration::ZERO } else { REST }
             }
             Err(error) => {
                 tracing::warn!(%error, path = %self.path.display(), "expired keys could not be deleted");
                 REST
             }
+        }
+    }
+
+    /// Takes what was erased out of the write-ahead log too. If a read is in the way, the next time.
+    fn empty_erased(&mut self) {
+        let Some(connection) = self.connection.as_ref().filter(|_| self.holds_erased) else { return };
+        let emptied =
+            connection.busy_timeout(Duration::ZERO).and_then(|()| checkpoint(connection, "TRUNCATE"));
+        self.holds_erased = emptied.is_err();
+        if connection.busy_timeout(schema::BUSY_TIMEOUT).is_err() {
+            self.connection = None;
         }
     }
 
@@ -252,23 +313,29 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-/// Puts `batch` into the transaction that is open. Returns what became of each, and how many expired keys
-/// went with it.
+/// One step of `trimmer` in a transaction of its own, which is not synced. The connection must be set to sync again.
+fn trim(connection: &Connection, trimmer: &mut Trimmer, now: Timestamp) -> rusqlite::Result<Step> {
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    run(connection, "BEGIN IMMEDIATE")?;
+    let step = trimmer.step(connection, now).and_then(|step| run(connection, "COMMIT").map(|()| step));
+    if step.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    step
+}
+
+/// Puts `batch` into the transaction that is open. Returns what became of each, and what else was done.
 fn write(
-    connection: &Connection,
-    heads: &mut Heads,
-    epoch: Epoch,
-    options: &Options,
+    mut transaction: Transaction<'_>,
+    clock: &Clock,
     batch: &[Waiting],
-) -> rusqlite::Result<(Vec<Appended>, usize)> {
-    heads.age();
-    let mut transaction = Transaction::new(connection, heads, epoch)?;
-    let appended = batch
+) -> rusqlite::Result<(Vec<Outcome>, Finished)> {
+    let outcomes = batch
         .iter()
-        .map(|(_, append)| transaction.append(append, (options.clock)()))
+        .map(|(_, append)| transaction.append(append, clock()))
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let forgotten = transaction.finish((options.clock)())?;
-    Ok((appended, forgotten))
+    let finished = transaction.finish(clock())?;
+    Ok((outcomes, finished))
 }
 
 /// Whether there was something to move.

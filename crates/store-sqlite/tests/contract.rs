@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use trunkline_backend::contract::{Site, TestClock};
-use trunkline_backend::{Sink, Store};
+use trunkline_backend::{Retentions, Sink, Store};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 /// A data directory that goes when the test ends.
@@ -17,10 +17,11 @@ impl Directory {
 }
 
 impl Site for Directory {
-    fn open(&mut self, clock: TestClock, sink: Sink) -> Box<dyn Store> {
+    fn open(&mut self, clock: TestClock, sink: Sink, retentions: Retentions) -> Box<dyn Store> {
         // Small caps, so that tests reach them: transactions are split, heads forgotten, the log emptied.
         let options = Options {
             clock: Arc::new(move || clock.now()),
+            retentions,
             transaction_publications: 700,
             checkpoint_pages: 16,
             wal_pages_max: 128,

@@ -7,12 +7,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use trunkline_model::{ChannelName, Epoch, Form, Key, Offset, Payload, Publication, Publisher, UserName};
+use trunkline_model::{
+    ChannelName, Entry, EntryName, Epoch, Form, Key, Offset, Payload, Position, Publication, Publisher, Role,
+    UserName,
+};
 
 use super::{Site, TestClock};
 use crate::{
-    Answer, Append, Appended, Direction, Head, Read, ReadResult, Request, Sink, Store, StoreError, Ticket,
-    Window,
+    Answer, Append, Appended, Direction, Head, Located, Read, ReadResult, Request, Retentions, Sink, Store,
+    StoreError, Ticket, Window,
 };
 
 /// A store that has given no answer for so long is taken to be stuck. No measurement: a bound, so that a
@@ -36,14 +39,26 @@ enum Asked {
     Append(ChannelName),
     Head,
     Read,
+    Locate,
 }
 
 impl Asker {
-    /// Opens the store at `site`.
+    /// Opens the store at `site`. It keeps everything.
     pub(super) fn open(site: &mut dyn Site, clock: &TestClock) -> Self {
+        Self::open_keeping(site, clock, &Retentions::default())
+    }
+
+    /// Opens the store at `site`. It keeps what `retentions` say.
+    pub(super) fn open_keeping(site: &mut dyn Site, clock: &TestClock, retentions: &Retentions) -> Self {
         let (sender, answers) = channel();
-        let store = site.open(clock.clone(), sink(sender));
+        let store = site.open(clock.clone(), sink(sender), retentions.clone());
         Self { store, answers, open: HashMap::new(), appends: HashMap::new(), next: 1 }
+    }
+
+    /// Stands for a store while the one is closed and the next not yet open.
+    pub(super) fn closed() -> Self {
+        let (_, answers) = channel();
+        Self { store: Box::new(Closed), answers, open: HashMap::new(), appends: HashMap::new(), next: 1 }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -66,16 +81,27 @@ impl Asker {
     }
 
     /// Submits `appends` as one batch and waits for all answers, given in the order of the requests.
-    pub(super) fn append_all(&mut self, appends: &[Append]) -> Vec<Appended> {
+    pub(super) fn try_all(&mut self, appends: &[Append]) -> Vec<Result<Appended, StoreError>> {
         let numbers = self.submit(appends);
         let mut answers = self.wait();
         numbers
             .iter()
             .map(|number| match answers.remove(number) {
-                Some(Answer::Appended(_, Ok(appended))) => appended,
+                Some(Answer::Appended(_, answer)) => answer,
                 other => panic!("an append was answered with {other:?}"),
             })
             .collect()
+    }
+
+    /// The same for appends that are all stored.
+    pub(super) fn append_all(&mut self, appends: &[Append]) -> Vec<Appended> {
+        let answers = self.try_all(appends).into_iter();
+        answers.map(|answer| answer.unwrap_or_else(|error| panic!("an append failed: {error}"))).collect()
+    }
+
+    /// Appends one, which may be refused, and waits for it.
+    pub(super) fn try_append(&mut self, append: &Append) -> Result<Appended, StoreError> {
+        self.try_all(std::slice::from_ref(append)).remove(0)
     }
 
     /// Appends one and waits for it.
@@ -93,22 +119,38 @@ impl Asker {
         }
     }
 
+    /// Asks whether a position is a place in the channel's log, and waits for the answer.
+    pub(super) fn locate(&mut self, channel: &ChannelName, position: Position) -> Located {
+        let ticket = self.ticket(Asked::Locate);
+        self.store.submit(vec![Request::Locate(ticket, channel.clone(), position)]);
+        match self.wait().remove(&ticket.number) {
+            Some(Answer::Located(_, Ok(located))) => located,
+            other => panic!("a position was answered with {other:?}"),
+        }
+    }
+
     /// Asks for a range and waits for it.
-    pub(super) fn read(
-        &mut self,
-        channel: &ChannelName,
-        (first, last): (u64, u64),
-        direction: Direction,
-        window: Window,
-    ) -> Vec<Arc<Publication>> {
-        let read =
-            Read { channel: channel.clone(), first: Offset(first), last: Offset(last), direction, window };
+    pub(super) fn read_range(&mut self, read: Read) -> ReadResult {
         let ticket = self.ticket(Asked::Read);
         self.store.submit(vec![Request::Read(ticket, read)]);
         match self.wait().remove(&ticket.number) {
-            Some(Answer::Read(_, Ok(ReadResult { entries }))) => entries,
+            Some(Answer::Read(_, Ok(read))) => read,
             other => panic!("a read was answered with {other:?}"),
         }
+    }
+
+    /// The entries of a range of a log, which must be all of the range that is said to be covered.
+    pub(super) fn read(
+        &mut self,
+        channel: &ChannelName,
+        range: (u64, u64),
+        direction: Direction,
+        window: Window,
+    ) -> Vec<Arc<Publication>> {
+        let ReadResult { entries, covered, .. } =
+            self.read_range(range_of(channel, range, direction, window));
+        assert!(offsets(&entries).into_iter().eq(covered.0.0..=covered.1.0), "{range:?}: {covered:?}");
+        entries
     }
 
     /// All entries of a channel.
@@ -164,7 +206,9 @@ impl Asker {
                 let next = self.appends.get_mut(&channel).and_then(VecDeque::pop_front);
                 assert_eq!(Some(number), next, "answers of {channel} are out of order");
             }
-            (Asked::Head, Answer::Head(..)) | (Asked::Read, Answer::Read(..)) => {}
+            (Asked::Head, Answer::Head(..))
+            | (Asked::Read, Answer::Read(..))
+            | (Asked::Locate, Answer::Located(..)) => {}
             (asked, _) => panic!("{asked:?} was answered with {answer:?}"),
         }
         answers.insert(number, answer);
@@ -178,7 +222,10 @@ fn worker(number: u64) -> u16 {
 
 fn number(request: &Request) -> u64 {
     match request {
-        Request::Append(ticket, _) | Request::Head(ticket, ..) | Request::Read(ticket, _) => ticket.number,
+        Request::Append(ticket, _)
+        | Request::Head(ticket, ..)
+        | Request::Read(ticket, _)
+        | Request::Locate(ticket, ..) => ticket.number,
     }
 }
 
@@ -217,12 +264,36 @@ pub(super) fn post(channel: &str, text: &str) -> Append {
         publisher: Publisher::new("user:ada"),
         key: None,
         keys: Duration::from_secs(3_600),
+        overtaken: Vec::new(),
+        condition: None,
+        role: Role::Message,
+        moderates: false,
     }
 }
 
 /// The same under a key.
 pub(super) fn keyed(channel: &str, text: &str, key: &str) -> Append {
     Append { key: Some(Key::parse(key).expect("tests use valid keys")), ..post(channel, text) }
+}
+
+/// The newest state of the only entry of a `value`.
+pub(super) fn value(channel: &str, text: &str) -> Append {
+    Append { role: Role::Entry(Box::default()), ..post(channel, text) }
+}
+
+/// The newest state of one entry of a `map`.
+pub(super) fn map_entry(channel: &str, entry: &str, text: &str) -> Append {
+    let name = Some(EntryName::parse(entry).expect("tests use valid names"));
+    Append { role: Role::Entry(Box::new(Entry { name, ..Entry::default() })), ..post(channel, text) }
+}
+
+/// An entry of a `map` is gone.
+pub(super) fn removal(channel: &str, entry: &str) -> Append {
+    let name = Some(EntryName::parse(entry).expect("tests use valid names"));
+    Append {
+        role: Role::Entry(Box::new(Entry { name, removed: true, ..Entry::default() })),
+        ..post(channel, "")
+    }
 }
 
 /// The entry that `append` must have become.
@@ -232,7 +303,19 @@ pub(super) fn entry(append: &Append, appended: &Appended) -> Publication {
     publication.begins_epoch = appended.begins_epoch;
     publication.from = append.from.clone();
     publication.key = append.key.clone();
+    publication.role = append.role.clone();
     publication
+}
+
+/// A read of a range as it was stored.
+pub(super) fn range_of(
+    channel: &ChannelName,
+    (first, last): (u64, u64),
+    direction: Direction,
+    window: Window,
+) -> Read {
+    let (first, last) = (Offset(first), Offset(last));
+    Read { channel: channel.clone(), first, last, direction, window, folded: false }
 }
 
 /// The offsets of `entries`.

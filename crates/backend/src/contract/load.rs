@@ -9,7 +9,7 @@ use trunkline_model::{ChannelName, Offset};
 use super::asker::{ALL, Asker, STUCK, entry, is_stored, name, post, sink};
 use super::random_run::Random;
 use super::{NewSite, TestClock};
-use crate::{Answer, Append, Direction, Request, Sink, Store, Ticket, Window};
+use crate::{Answer, Append, Direction, Request, Retentions, Sink, Store, Ticket, Window};
 
 const THREADS: u16 = 4;
 const APPENDS_PER_THREAD: u64 = 2_500;
@@ -21,7 +21,7 @@ pub fn several_threads_append(new_site: NewSite<'_>) {
     let clock = TestClock::new();
     let mut site = new_site();
     let (sender, answers) = channel();
-    let store = site.open(clock.clone(), sink(sender));
+    let store = site.open(clock.clone(), sink(sender), Retentions::default());
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let store = &*store;
@@ -122,7 +122,7 @@ pub fn a_sink_may_submit_again(new_site: NewSite<'_>) {
             }
         })
     };
-    let store: Arc<dyn Store> = Arc::from(site.open(TestClock::new(), sink));
+    let store: Arc<dyn Store> = Arc::from(site.open(TestClock::new(), sink, Retentions::default()));
     itself.set(Arc::downgrade(&store)).expect("it is set once");
     store.submit(vec![Request::Append(Ticket { worker: 1, number: 1 }, post("log:a", "x"))]);
     let offsets: Vec<u64> = (0..CHAIN)

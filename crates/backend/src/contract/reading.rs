@@ -20,7 +20,7 @@ pub fn an_unknown_channel_is_empty_and_stays_unknown(new_site: NewSite<'_>) {
             let head = asker.head(&unknown, ALL);
             // Were the channel made by asking, it would keep the epoch of the first opening.
             assert_eq!(head.position, Position { epoch: asker.epoch(), offset: Offset::ZERO });
-            assert_eq!((head.floor, head.floor_epoch), (Offset(1), None));
+            assert_eq!(head.floor, Offset(1));
             assert!(head.tail.is_empty());
             assert!(asker.log(&unknown).is_empty());
         }
@@ -53,7 +53,7 @@ pub fn a_tail_fills_its_window(new_site: NewSite<'_>) {
     let mut check = |entries, bytes, expect: std::ops::RangeInclusive<u64>| {
         let head = asker.head(&channel, Window { entries, bytes });
         assert_eq!(head.position, Position { epoch: asker.epoch(), offset: Offset(12) });
-        assert_eq!((head.floor, head.floor_epoch), (Offset(1), None));
+        assert_eq!(head.floor, Offset(1));
         assert_eq!(offsets(&head.tail), expect.collect::<Vec<_>>(), "{entries} entries, {bytes} bytes");
     };
     check(u32::MAX, usize::MAX, 1..=12);

@@ -5,10 +5,14 @@
 
 mod closing;
 mod connecting;
+mod entries;
 mod faults;
 mod joining;
 mod limits;
 mod pages;
 mod publishing;
+mod rates;
+mod references;
 mod resuming;
+mod rewinding;
 mod signals;

@@ -70,10 +70,11 @@ fn an_empty_log_is_resumed_at_zero() {
 #[test]
 fn a_place_that_the_store_does_not_know_is_rewound() {
     // Ahead of the log; and in each part of it under another epoch: below the ring, in it, at the head.
-    check_since(since(13), 1, &["subscribed chat:a a12 floor 1, lost: rewound"]);
-    for (offset, reads) in [(13, 1), (2, 1), (8, 1), (10, 0), (12, 0)] {
+    // Only the store knows where the two part.
+    check_since(since(13), 1, &["subscribed chat:a a12 floor 1, lost: rewound, keep 12"]);
+    for offset in [13, 2, 8, 10, 12] {
         let start = Start::Since(at(11, offset));
-        check_since(start, reads, &["subscribed chat:a a12 floor 1, lost: rewound"]);
+        check_since(start, 1, &["subscribed chat:a a12 floor 1, lost: rewound"]);
     }
 }
 
@@ -86,8 +87,10 @@ fn a_place_of_an_earlier_epoch_that_is_still_there_is_valid() {
     let ann = node.open(0, Some("ann"));
     let replay = ["subscribed chat:a b5 floor 1, 2 recovered", "chat:a b4 4 (new epoch)", "chat:a b5 5"];
     check(node.asks(ann, subscribe(NEAR, since(3))), &replay);
-    let heard = node.asks(ann, subscribe(NEAR, Start::Since(at(11, 3))));
+    let heard = node.asks(ann, subscribe(NEAR, Start::Since(at(12, 3))));
     check(heard, &["subscribed chat:a b5 floor 1, lost: rewound"]);
+    let heard = node.asks(ann, subscribe(NEAR, since(5)));
+    check(heard, &["subscribed chat:a b5 floor 1, lost: rewound, keep 3"]);
 }
 
 #[test]
@@ -227,7 +230,7 @@ fn what_was_trimmed_since_the_channel_was_opened_is_called_so() {
     let (ann, bob) = (node.open(0, Some("ann")), node.open(0, Some("bob")));
     node.does(ann, subscribe(NEAR, Start::Next));
     node.store.trim(&name(NEAR), 4);
-    check(node.asks(bob, subscribe(NEAR, since(0))), &["subscribed chat:a a6 floor 1, lost: trimmed"]);
+    check(node.asks(bob, subscribe(NEAR, since(0))), &["subscribed chat:a a6 floor 5, lost: trimmed"]);
 }
 
 #[test]
@@ -247,4 +250,41 @@ fn what_an_earlier_subscription_had_no_room_for_does_not_hold_back_the_next() {
     node.settle();
     let once = ["subscribed chat:a a1 floor 1, 1 recovered", "chat:a a1 bob: one (new epoch)"];
     check(node.hears(ann), &once);
+}
+
+#[test]
+fn catching_up_knows_no_limit_and_waits_for_the_reader() {
+    let mut node = Node::with(Limits { history_page: 3, ..Limits::default() }, ring_of(4));
+    node.fill(NEAR, 8);
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    let from = |offset| subscribe(NEAR, Start::CatchUp(at(10, offset)));
+    // Within the limit it is a replay like any other.
+    check(
+        node.asks(bob, from(6)),
+        &["subscribed chat:a a8 floor 1, 2 recovered", "chat:a a7 7", "chat:a a8 8"],
+    );
+    node.hold_room = true;
+    check(node.asks(ann, from(1).id(1)), &["[1] subscribed chat:a a8 floor 1, 7 follow"]);
+    node.does(bob, publish(NEAR, "9"));
+    check(node.hears(ann), &[]);
+    node.hold_room = false;
+    node.settle();
+    let texts: Vec<_> =
+        node.hears(ann).iter().map(|line| line.rsplit(' ').next().map(str::to_owned)).collect();
+    let expect: Vec<_> = (2..=9).map(|number| Some(number.to_string())).collect();
+    assert_eq!(texts, expect);
+    node.does(bob, publish(NEAR, "10"));
+    check(node.hears(ann), &["chat:a a10 bob: 10"]);
+}
+
+#[test]
+fn catching_up_from_what_is_gone_is_told_so() {
+    let mut node = Node::with(Limits::default(), ring_of(4));
+    node.fill(NEAR, 9);
+    node.store.trim(&name(NEAR), 2);
+    let ann = node.open(0, Some("ann"));
+    let heard = node.asks(ann, subscribe(NEAR, Start::CatchUp(at(10, 1))));
+    check(heard, &["subscribed chat:a a9 floor 3, lost: trimmed"]);
+    let heard = node.asks(ann, subscribe(NEAR, Start::CatchUp(at(11, 5))));
+    check(heard, &["subscribed chat:a a9 floor 3, lost: rewound"]);
 }

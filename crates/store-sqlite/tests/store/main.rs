@@ -3,7 +3,9 @@
 
 mod closing;
 mod crash;
+mod erasing;
 mod faults;
 mod opening;
 mod rig;
+mod trimming;
 mod work;

@@ -30,7 +30,7 @@ fn directory_and_files_are_made_for_the_owner_alone() {
     let database = Connection::open(data.join("trunkline.db")).expect("it opens");
     let pragma =
         |name| database.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("a number");
-    assert_eq!((pragma("page_size"), pragma("user_version")), (8_192, 1));
+    assert_eq!((pragma("page_size"), pragma("user_version")), (8_192, 4));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_newer_database_is_refused() {
         filled(path);
         Connection::open(path).and_then(|db| db.pragma_update(None, "user_version", 9)).expect("changed");
     });
-    assert!(matches!(&refused, OpenError::Newer { found: 9, known: 1, .. }), "{refused:?}");
+    assert!(matches!(&refused, OpenError::Newer { found: 9, known: 4, .. }), "{refused:?}");
 }
 
 #[test]

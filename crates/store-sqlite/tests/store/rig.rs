@@ -8,9 +8,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use trunkline_backend::{
-    Answer, Append, Appended, Direction, Read, Request, Sink, Store as _, StoreError, Ticket, Window,
+    Answer, Append, Appended, Direction, Head, Located, Read, Request, Sink, Store as _, StoreError, Ticket,
+    Window,
 };
-use trunkline_model::{ChannelName, Form, Key, Offset, Payload, Publication, Publisher, UserName};
+use trunkline_model::{
+    ChannelName, Form, Key, Offset, Payload, Position, Publication, Publisher, Role, UserName,
+};
 use trunkline_store_sqlite::{OpenError, Options, SqliteStore};
 
 /// Bounds a wait that would never end; measures nothing.
@@ -52,14 +55,41 @@ impl Rig {
         self.append_all(vec![append]).remove(0)
     }
 
+    fn ask(&self, request: Request) -> Answer {
+        self.store.submit(vec![request]);
+        self.answers.recv_timeout(STUCK).expect("it is answered")
+    }
+
+    /// Where a channel stands, and its newest entry.
+    pub(crate) fn head(&self, channel: &str) -> Head {
+        match self.ask(Request::Head(ticket(0), name(channel), Window { entries: 1, bytes: 0 })) {
+            Answer::Head(_, Ok(head)) => head,
+            other => panic!("a head was answered with {other:?}"),
+        }
+    }
+
+    /// Whether a position is a place in a channel's log.
+    pub(crate) fn locate(&self, channel: &str, position: Position) -> Located {
+        match self.ask(Request::Locate(ticket(0), name(channel), position)) {
+            Answer::Located(_, Ok(located)) => located,
+            other => panic!("a position was answered with {other:?}"),
+        }
+    }
+
     /// All entries of a channel.
     pub(crate) fn log(&self, channel: &str) -> Result<Vec<Arc<Publication>>, StoreError> {
         let window = Window { entries: u32::MAX, bytes: usize::MAX };
         let (first, last) = (Offset(1), Offset(u64::MAX));
-        let read = Read { channel: name(channel), first, last, direction: Direction::Forward, window };
-        self.store.submit(vec![Request::Read(ticket(0), read)]);
-        match self.answers.recv_timeout(STUCK) {
-            Ok(Answer::Read(_, answer)) => answer.map(|read| read.entries),
+        let read = Read {
+            channel: name(channel),
+            first,
+            last,
+            direction: Direction::Forward,
+            window,
+            folded: false,
+        };
+        match self.ask(Request::Read(ticket(0), read)) {
+            Answer::Read(_, answer) => answer.map(|read| read.entries),
             other => panic!("a read was answered with {other:?}"),
         }
     }
@@ -99,6 +129,10 @@ pub(crate) fn post(channel: &str, text: impl Into<String>) -> Append {
         publisher: Publisher::new("user:ada"),
         key: None,
         keys: Duration::from_secs(3_600),
+        overtaken: Vec::new(),
+        condition: None,
+        role: Role::Message,
+        moderates: false,
     }
 }
 

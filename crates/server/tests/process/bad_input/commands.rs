@@ -84,7 +84,7 @@ fn wrong_fields() -> Vec<Fixed> {
             "bad_request",
             "`since`",
         ),
-        (r#"{"type":"subscribe","channel":"chat:a","catchUp":true}"#, "bad_request", "`catchUp`"),
+        (r#"{"type":"subscribe","channel":"chat:a","catchUp":true}"#, "bad_request", "`since` is missing"),
         (r#"{"type":"subscribe","channel":"chat:a","presence":true}"#, "bad_request", "`presence`"),
     ]
 }
@@ -104,8 +104,25 @@ fn wrong_questions() -> Vec<Fixed> {
             "key_expired",
             "longer than keys",
         ),
-        (r#"{"type":"publish","channel":"chat:a","data":1,"if":{"offset":0}}"#, "bad_request", "`if`"),
-        (r#"{"type":"publish","channel":"chat:a","data":1,"ephemeral":true}"#, "bad_request", "`ephemeral`"),
+        (
+            r#"{"type":"publish","channel":"chat:a","data":1,"if":{"offset":9}}"#,
+            "conflict",
+            "newest offset is 0",
+        ),
+        (r#"{"type":"publish","channel":"chat:a","data":1,"if":7}"#, "bad_request", "`if` should be"),
+        (r#"{"type":"publish","channel":"chat:a","data":1,"ephemeral":7}"#, "bad_request", "`ephemeral`"),
+        (
+            r#"{"type":"publish","channel":"chat:a","data":1,"ref":1,"op":"edit"}"#,
+            "not_found",
+            "no message 1",
+        ),
+        (
+            r#"{"type":"publish","channel":"chat:a","data":1,"entry":"x"}"#,
+            "bad_request",
+            "`entry` has no place",
+        ),
+        (r#"{"type":"publish","channel":"map:a","data":1}"#, "bad_request", "`entry` is missing"),
+        (r#"{"type":"history","channel":"map:a"}"#, "bad_request", "keeps only the newest"),
         (
             r#"{"type":"history","channel":"chat:a","before":9,"after":1}"#,
             "bad_request",

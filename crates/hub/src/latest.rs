@@ -1,0 +1,175 @@
+//! All that a `value` or a `map` holds: the newest publication of each entry. Bounded by the caps that are checked
+//! before a publish is stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use trunkline_backend::Window;
+use trunkline_model::{EntryName, Offset, Publication, Timestamp};
+
+use crate::ring::offset_of;
+
+/// The newest publication of each entry, in the order of their offsets. Removed entries stay as long as a client that was
+/// away is told of them.
+#[derive(Debug, Default)]
+pub(crate) struct Latest {
+    entries: BTreeMap<Offset, Arc<Publication>>,
+    places: HashMap<Option<EntryName>, Offset>,
+    bytes: usize,
+    removed: usize,
+}
+
+impl Latest {
+    /// Takes a publication that is newer than all that is here, in place of what its entry was.
+    pub(crate) fn push(&mut self, publication: Arc<Publication>) {
+        let offset = offset_of(&publication);
+        if let Some(before) = self.places.insert(name_of(&publication), offset) {
+            self.take(before);
+        }
+        self.bytes += publication.cost();
+        self.removed += usize::from(is_removed(&publication));
+        self.entries.insert(offset, publication);
+    }
+
+    /// The first one after `offset`.
+    pub(crate) fn after(&self, offset: Offset) -> Option<&Arc<Publication>> {
+        self.entries.range(offset.next()..).next().map(|(_, publication)| publication)
+    }
+
+    /// What stands at `offset`.
+    pub(crate) fn get(&self, offset: Offset) -> Option<&Arc<Publication>> {
+        self.entries.get(&offset)
+    }
+
+    /// The state of an entry, if it is there.
+    pub(crate) fn state(&self, name: &Option<EntryName>) -> Option<&Arc<Publication>> {
+        let offset = self.places.get(name)?;
+        self.entries.get(offset).filter(|publication| !is_removed(publication))
+    }
+
+    /// All of `first..=last`, removals included, as many from the first on as `window` holds.
+    pub(crate) fn range(&self, first: Offset, last: Offset, window: Window) -> Vec<Arc<Publication>> {
+        if first > last {
+            return Vec::new();
+        }
+        let mut meter = trunkline_backend::Meter::new(window);
+        let held = self.entries.range(first..=last).map(|(_, publication)| publication);
+        held.take_while(|publication| meter.admit(publication.cost())).cloned().collect()
+    }
+
+    /// Every entry that is there, up to `last`.
+    pub(crate) fn state_at(&self, last: Offset) -> Vec<Arc<Publication>> {
+        let held = self.entries.range(..=last).map(|(_, publication)| publication);
+        held.filter(|publication| !is_removed(publication)).cloned().collect()
+    }
+
+    /// How many entries are there.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.removed
+    }
+
+    /// What they cost, removals included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The entries that expire at `now` or before.
+    pub(crate) fn expired(&self, now: Timestamp) -> Vec<Arc<Publication>> {
+        let expires = |publication: &Publication| {
+            publication.role.entry().and_then(|entry| entry.expires).is_some_and(|at| at <= now)
+        };
+        let there = self.entries.values().filter(|publication| !is_removed(publication));
+        there.filter(|publication| expires(publication)).cloned().collect()
+    }
+
+    /// Lets go of removals that are older than `keep`; gives the offset of the last of them.
+    pub(crate) fn forget_removals(&mut self, now: Timestamp, keep: Duration) -> Option<Offset> {
+        if self.removed == 0 {
+            return None;
+        }
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let is_old = |publication: &Publication| publication.ts.0.saturating_add(keep) <= now.0;
+        let old: Vec<_> = self
+            .entries
+            .values()
+            .filter(|publication| is_removed(publication) && is_old(publication))
+            .map(|publication| (name_of(publication), offset_of(publication)))
+            .collect();
+        for (name, offset) in &old {
+            self.places.remove(name);
+            self.take(*offset);
+        }
+        old.last().map(|(_, offset)| *offset)
+    }
+
+    fn take(&mut self, offset: Offset) {
+        if let Some(publication) = self.entries.remove(&offset) {
+            self.bytes -= publication.cost();
+            self.removed -= usize::from(is_removed(&publication));
+        }
+    }
+}
+
+/// The name of the entry that a publication is the state of.
+pub(crate) fn name_of(publication: &Publication) -> Option<EntryName> {
+    publication.role.entry().and_then(|entry| entry.name.clone())
+}
+
+fn is_removed(publication: &Publication) -> bool {
+    publication.role.entry().is_some_and(|entry| entry.removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_model::{ChannelName, Entry, Epoch, Form, Payload, Position, Role};
+
+    const ALL: Window = Window { entries: u32::MAX, bytes: usize::MAX };
+
+    fn state(offset: u64, name: &str, removed: bool) -> Arc<Publication> {
+        let channel = ChannelName::parse("map:x").expect("a name");
+        let mut publication =
+            Publication::new(channel, Timestamp(1_000 * offset), Payload::new(Form::Text, "x"));
+        publication.position = Some(Position { epoch: Epoch::from_random(1), offset: Offset(offset) });
+        let name = Some(EntryName::parse(name).expect("a name"));
+        publication.role = Role::Entry(Box::new(Entry { name, removed, ..Entry::default() }));
+        Arc::new(publication)
+    }
+
+    fn offsets(entries: &[Arc<Publication>]) -> Vec<u64> {
+        entries.iter().map(|entry| offset_of(entry).0).collect()
+    }
+
+    #[test]
+    fn only_the_newest_of_each_entry_is_here() {
+        let mut latest = Latest::default();
+        for (offset, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+            latest.push(state(offset, name, false));
+        }
+        assert_eq!(offsets(&latest.state_at(Offset(9))), [2, 3, 4]);
+        assert_eq!(offsets(&latest.state_at(Offset(3))), [2, 3]);
+        assert_eq!(offsets(&latest.range(Offset(3), Offset(9), ALL)), [3, 4]);
+        assert_eq!(latest.after(Offset(2)).map(|entry| offset_of(entry)), Some(Offset(3)));
+        assert_eq!(latest.after(Offset(4)), None);
+        assert_eq!((latest.len(), latest.bytes()), (3, 3 * (1 + 1 + 64)));
+    }
+
+    #[test]
+    fn removals_are_told_and_then_forgotten() {
+        let mut latest = Latest::default();
+        latest.push(state(1, "a", false));
+        latest.push(state(2, "b", false));
+        latest.push(state(3, "a", true));
+        assert_eq!((latest.len(), offsets(&latest.state_at(Offset(9)))), (1, vec![2]));
+        assert_eq!(offsets(&latest.range(Offset(1), Offset(9), ALL)), [2, 3]);
+        let a = EntryName::parse("a").expect("a name");
+        assert_eq!(latest.state(&Some(a)), None);
+        let keep = Duration::from_secs(2);
+        assert_eq!(latest.forget_removals(Timestamp(4_999), keep), None);
+        assert_eq!(latest.forget_removals(Timestamp(5_000), keep), Some(Offset(3)));
+        assert_eq!(offsets(&latest.range(Offset(1), Offset(9), ALL)), [2]);
+        assert_eq!(latest.bytes(), 1 + 1 + 64);
+    }
+}

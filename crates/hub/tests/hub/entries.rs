@@ -1,0 +1,176 @@
+//! Channels that keep the newest of each entry (`value`, `map`): the whole state at once, only what changed for who comes
+//! back, removals included; nobody sees an entry go back.
+
+use std::time::Duration;
+
+use trunkline_model::{Action, Command, EntryName, Kind, Limits, Namespace, Offset, Payload, Publish, Start};
+use trunkline_sim::Node;
+use trunkline_sim::words::*;
+
+fn node() -> Node {
+    Node::with(Limits::default(), Namespace::of_kind(Kind::Map))
+}
+
+fn entry(entry: &str, text: &str) -> Publish {
+    let payload = Payload::new(trunkline_model::Form::Text, text.to_owned());
+    Publish { entry: Some(EntryName::parse(entry).expect("a name")), ..Publish::new(name(NEAR), payload) }
+}
+
+fn set(name: &str, text: &str) -> Command {
+    Action::Publish(entry(name, text)).command()
+}
+
+fn remove(name: &str) -> Command {
+    Action::Publish(Publish { removes: true, ..entry(name, "") }).command()
+}
+
+#[test]
+fn the_whole_state_and_then_what_changes() {
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    check(node.asks(ann, subscribe(NEAR, Start::Next)), &["subscribed chat:a a0 floor 1, state []"]);
+    check(
+        node.asks(ann, set("x", "1").id(1)),
+        &["[1] published chat:a a1", "chat:a a1 x= ann: 1 (new epoch)"],
+    );
+    node.does(ann, set("y", "2"));
+    node.does(ann, set("x", "3"));
+    check(node.asks(bob, subscribe(NEAR, Start::Next)), &["subscribed chat:a a3 floor 1, state [y=2 x=3]"]);
+    node.does(bob, remove("y"));
+    check(node.hears(ann), &["chat:a a2 y= ann: 2", "chat:a a3 x= ann: 3", "chat:a a4 -y bob: "]);
+    check(
+        node.asks(bob, subscribe(NEAR, Start::Last(9))),
+        &["chat:a a4 -y bob: ", "subscribed chat:a a4 floor 1, state [x=3]"],
+    );
+}
+
+#[test]
+fn who_comes_back_is_told_what_changed_and_what_is_gone() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    for (name, text) in [("x", "1"), ("y", "2"), ("z", "3")] {
+        node.does(ann, set(name, text));
+    }
+    node.does(ann, set("x", "4"));
+    node.does(ann, remove("y"));
+    let back = ["subscribed chat:a a5 floor 1, 2 recovered", "chat:a a4 x= ann: 4", "chat:a a5 -y ann: "];
+    check(node.asks(ann, subscribe(NEAR, since(3))), &back);
+    // Place 2 is no longer there, and is valid all the same.
+    check(
+        node.asks(ann, subscribe(NEAR, since(2)))[..1].to_vec(),
+        &["subscribed chat:a a5 floor 1, 3 recovered"],
+    );
+    // Removals are forgotten after a while; who was away for longer is given everything.
+    node.pass(Duration::from_secs(601));
+    check(
+        node.asks(ann, subscribe(NEAR, since(3))),
+        &["subscribed chat:a a5 floor 6, lost: trimmed, state [z=3 x=4]"],
+    );
+    check(node.asks(ann, subscribe(NEAR, since(5))), &["subscribed chat:a a5 floor 6, 0 recovered"]);
+}
+
+#[test]
+fn what_waits_together_is_merged() {
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    node.hold_appends = true;
+    for (id, name, text) in [(1, "x", "1"), (2, "x", "2"), (3, "y", "3"), (4, "x", "4")] {
+        node.does(ann, set(name, text).id(id));
+    }
+    node.hold_appends = false;
+    node.settle();
+    let answers = [
+        "[1] published chat:a a1",
+        "[3] published chat:a a2",
+        "[2] published chat:a a3 merged",
+        "[4] published chat:a a3",
+    ];
+    check(node.hears(ann), &answers);
+    check(
+        node.hears(bob),
+        &["chat:a a1 x= ann: 1 (new epoch)", "chat:a a2 y= ann: 3", "chat:a a3 x= ann: 4"],
+    );
+    assert_eq!(node.store.appends_asked, 3);
+}
+
+#[test]
+fn a_slow_subscriber_is_given_what_is_newest() {
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    node.make_slow(bob, 0);
+    node.hold_room = true;
+    for text in ["1", "2", "3"] {
+        node.does(ann, set("x", text));
+    }
+    node.does(ann, set("y", "4"));
+    check(node.hears(bob), &[]);
+    node.hold_room = false;
+    node.settle();
+    check(node.hears(bob), &["chat:a a3 x= ann: 3", "chat:a a4 y= ann: 4"]);
+}
+
+#[test]
+fn a_worker_that_is_behind_is_told_what_is_newest() {
+    let limits = Limits { queue: 8, ..Limits::default() };
+    let mut node = Node::with(limits, Namespace::of_kind(Kind::Map));
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    node.held_queues = vec![(0, 1)];
+    for text in 0..40 {
+        node.does(ann, set("x", &text.to_string()));
+    }
+    node.held_queues.clear();
+    node.settle();
+    let heard = node.hears(bob);
+    assert!(heard.len() < 10, "{heard:?}");
+    assert_eq!(heard.last().map(String::as_str), Some("chat:a a40 x= ann: 39"));
+}
+
+#[test]
+fn conditions_are_the_entries_own() {
+    let mut node = node();
+    let ann = node.open(1, Some("ann"));
+    let claim = |name: &str, offset| {
+        Action::Publish(Publish { condition: Some(Offset(offset)), ..entry(name, "mine") }).command()
+    };
+    check(node.asks(ann, claim("x", 0).id(1)), &["[1] published chat:a a1"]);
+    check(node.asks(ann, claim("x", 0).id(2)), &["[2] error conflict chat:a at a1"]);
+    check(node.asks(ann, claim("y", 0).id(3)), &["[3] published chat:a a2"]);
+    check(node.asks(ann, claim("x", 1).id(4)), &["[4] published chat:a a3"]);
+    node.does(ann, remove("y"));
+    check(node.asks(ann, claim("y", 0).id(5)), &["[5] published chat:a a5"]);
+}
+
+#[test]
+fn the_caps_hold() {
+    let limits = Limits { entries: 2, entries_bytes: 300, ..Limits::default() };
+    let mut node = Node::with(limits, Namespace::of_kind(Kind::Map));
+    let ann = node.open(0, Some("ann"));
+    node.does(ann, set("x", "1"));
+    node.does(ann, set("y", "2"));
+    check(node.asks(ann, set("z", "3").id(1)), &["[1] error limit_exceeded chat:a"]);
+    check(node.asks(ann, set("x", "3").id(2)), &["[2] published chat:a a3"]);
+    check(node.asks(ann, set("x", &"x".repeat(200)).id(3)), &["[3] error limit_exceeded chat:a"]);
+    node.does(ann, remove("y"));
+    check(node.asks(ann, set("z", "4").id(4)), &["[4] published chat:a a5"]);
+}
+
+#[test]
+fn what_has_no_place_in_a_channel_is_refused() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    let mut check_refused = |publish: Publish, part: &str| {
+        let heard = node.asks(ann, Action::Publish(publish).command().id(1));
+        check(heard.iter().map(|line| line.split(':').next().unwrap_or(line).to_owned()).collect(), &[part]);
+    };
+    let nameless = Publish { entry: None, ..entry("x", "1") };
+    check_refused(nameless.clone(), "[1] error bad_request chat");
+    check_refused(Publish { ephemeral: true, ..entry("x", "1") }, "[1] error bad_request chat");
+    check_refused(Publish { ephemeral: true, ..nameless }, "[1] published chat");
+    check_refused(Publish { channel: name(SIGNAL), ..entry("x", "1") }, "[1] error bad_request live");
+}

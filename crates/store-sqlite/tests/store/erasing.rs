@@ -1,0 +1,55 @@
+//! What a deletion leaves behind in the files: nothing of the payloads.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::tempdir;
+use trunkline_backend::Append;
+use trunkline_model::{Offset, Op, Reference, Retention, Role};
+use trunkline_store_sqlite::Options;
+
+use crate::rig::{Rig, post};
+
+/// Looks at the files until they must be clean. A bound, so that a failing test ends.
+const PATIENCE: u32 = 3_000;
+
+fn refer(op: Op, target: u64, text: &str) -> Append {
+    Append { role: Role::Reference(Reference { target: Offset(target), op }), ..post("log:a", text) }
+}
+
+/// How often `text` stands in the files of a directory.
+fn count(dir: &Path, text: &str) -> usize {
+    let files = fs::read_dir(dir).expect("it is there").map(|file| file.expect("an entry").path());
+    let windows = |path| {
+        fs::read(path).map(|bytes| bytes.windows(text.len()).filter(|at| *at == text.as_bytes()).count())
+    };
+    files.map(|path| windows(path).unwrap_or(0)).sum()
+}
+
+#[test]
+fn nothing_of_an_erased_payload_stays_in_the_files() {
+    let dir = tempdir().expect("a directory");
+    let retentions =
+        [("other", Retention { entries: Some(100), ..Retention::default() })].into_iter().collect();
+    let rig = Rig::open(dir.path(), Options { retentions, checkpoint_pages: 16, ..Options::default() });
+    // Some of it in the database, some in the log beside it; some on pages of its own.
+    let texts = ["SECRET".to_owned(), "SECRET".repeat(5_000), format!("{}SECRET", "x".repeat(3_000))];
+    let appends = texts.iter().map(|text| post("log:a", text.clone())).collect();
+    assert!(rig.append_all(appends).iter().all(Result::is_ok));
+    // What is written and trimmed around it makes pages move.
+    for round in 0..60 {
+        let appends = vec![post("other:a", "y".repeat(100 + round * 7)); 40];
+        assert!(rig.append_all(appends).iter().all(Result::is_ok));
+    }
+    for target in 1..=3 {
+        rig.append(refer(Op::Edit, target, "SECRET edit")).expect("stored");
+    }
+    assert!(count(dir.path(), "SECRET") > 3, "it would be found");
+    for target in 1..=3 {
+        rig.append(refer(Op::Delete, target, "")).expect("stored");
+    }
+    let clean = (0..PATIENCE).any(|_| count(dir.path(), "SECRET") == 0);
+    assert!(clean, "{} are left", count(dir.path(), "SECRET"));
+    let log = rig.log("log:a").expect("it can be read");
+    assert_eq!(log.iter().filter(|entry| entry.erased && entry.payload.bytes.is_empty()).count(), 6);
+}
