@@ -23,6 +23,9 @@ pub struct Counters {
     pub trimmed: u64,
     /// `Head`, `Read` and `Locate` requests that were answered.
     pub reads: u64,
+    /// Times that the database file was found to be removed or replaced; looked at with each transaction, and once a
+    /// second at rest.
+    pub replacements: u64,
     /// Epochs that were begun after the first, because a commit ended in an I/O error.
     pub renewals: u64,
 }
@@ -39,6 +42,7 @@ pub(crate) struct Tally {
     pub(crate) checkpoints: AtomicU64,
     pub(crate) trimmed: AtomicU64,
     pub(crate) reads: AtomicU64,
+    pub(crate) replacements: AtomicU64,
     pub(crate) renewals: AtomicU64,
 }
 
@@ -55,6 +59,7 @@ impl Tally {
             checkpoints: get(&self.checkpoints),
             trimmed: get(&self.trimmed),
             reads: get(&self.reads),
+            replacements: get(&self.replacements),
             renewals: get(&self.renewals),
         }
     }

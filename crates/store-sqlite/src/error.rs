@@ -1,4 +1,4 @@
-//! Why a store could not be opened, told so that the reader knows which file it is about and what to do.
+//! Why a store could not be opened or copied, told so that the reader knows which file it is about and what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -69,6 +69,47 @@ pub enum OpenError {
     /// The system has no randomness for the name of an epoch, or no thread.
     #[error("cannot start the store: {0}")]
     System(#[from] io::Error),
+}
+
+/// Why a backup was not made or not restored. There is no part of a copy then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// Something is where the copy was to be.
+    #[error("{} is already there; move it away, or choose another place", .0.display())]
+    Exists(PathBuf),
+    /// What was to be restored is an empty file.
+    #[error("{} is empty; it is not a backup of a store", .0.display())]
+    Empty(PathBuf),
+    /// What was to be copied, or the directory for it, cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] OpenError),
+    /// A file cannot be read, made, synced or named.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Copying failed on the way.
+    #[error("{} could not be copied to {}: {source}", from.display(), to.display())]
+    Failed {
+        /// What was copied.
+        from: PathBuf,
+        /// Where to.
+        to: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// What was copied is damaged.
+    #[error("{} is damaged ({detail}); nothing was copied, take an earlier backup", path.display())]
+    Damaged {
+        /// What was copied.
+        path: PathBuf,
+        /// The first thing that was found.
+        detail: String,
+    },
 }
 
 fn holder(pid: Option<u32>) -> String {

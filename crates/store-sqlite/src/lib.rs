@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - `store`: [`SqliteStore`], opening and closing; `options`: [`Options`], every cap by name.
+//! - `copy`: backups of a store that is in use ([`SqliteStore::backup`]), and [`restore`].
 //! - `epoch` is the name of the store's present life.
 //! - `writer` takes batches from its `queue` and puts each through a `transaction`; `heads` spares it the
 //!   lookups; `keys` answers for what was stored before, `references` keeps what edits and reactions make of a message; `trimmer` makes room between the transactions. `reader` answers `Head`, `Read` and `Locate`, the
@@ -19,6 +20,7 @@
 //!
 //! Both queues are unbounded: the caller bounds what it has in flight (see [`trunkline_backend::Store`]).
 
+mod copy;
 mod counters;
 mod epoch;
 mod error;
@@ -37,7 +39,8 @@ mod transaction;
 mod trimmer;
 mod writer;
 
+pub use copy::restore;
 pub use counters::Counters;
-pub use error::OpenError;
+pub use error::{CopyError, OpenError};
 pub use options::{Clock, Options};
 pub use store::SqliteStore;

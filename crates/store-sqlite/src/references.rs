@@ -9,6 +9,20 @@ use trunkline_model::{Fold, Offset, Op, Payload, Position, Publication, Referenc
 
 use crate::row::{self, BEGINS_EPOCH, ERASED, signed};
 
+/// What weighs a message and what erases it; then the same for its edits.
+const ERASURES: [(&str, &str); 2] = [
+    (
+        "SELECT ifnull(sum(octet_length(payload)), 0) FROM log WHERE channel = ?1 AND offset = ?2",
+        "UPDATE log SET payload = x'', flags = flags | ?3 WHERE channel = ?1 AND offset = ?2",
+    ),
+    (
+        "SELECT ifnull(sum(octet_length(payload)), 0) FROM log
+         WHERE channel = ?1 AND target = ?2 AND flags & 56 = 8",
+        "UPDATE log SET payload = x'', flags = flags | ?3
+         WHERE channel = ?1 AND target = ?2 AND flags & 56 = 8",
+    ),
+];
+
 /// What is asked of a reference's target.
 struct Target {
     is_message: bool,
@@ -193,13 +207,10 @@ fn take_back(
 fn erase(connection: &Connection, channel: i64, target: i64) -> rusqlite::Result<i64> {
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     let mut bytes = 0;
-    for rows in ["channel = ?1 AND offset = ?2", "channel = ?1 AND target = ?2 AND flags & 56 = 8"] {
-        bytes += connection
-            .prepare_cached(&format!("SELECT ifnull(sum(octet_length(payload)), 0) FROM log WHERE {rows}"))?
-            .query_row([channel, target], |found| found.get::<_, i64>(0))?;
-        connection
-            .prepare_cached(&format!("UPDATE log SET payload = x'', flags = flags | {ERASED} WHERE {rows}"))?
-            .execute([channel, target])?;
+    for (weigh, erase) in ERASURES {
+        bytes +=
+            connection.prepare_cached(weigh)?.query_row([channel, target], |found| found.get::<_, i64>(0))?;
+        connection.prepare_cached(erase)?.execute(params![channel, target, ERASED])?;
     }
     connection
         .prepare_cached("UPDATE folds SET edit = NULL WHERE channel = ?1 AND target = ?2")?
@@ -213,11 +224,12 @@ fn erase(connection: &Connection, channel: i64, target: i64) -> rusqlite::Result
 
 /// Forgets what was made of messages below `floor`, and who gave the reactions that lay there.
 pub(crate) fn forget(connection: &Connection, channel: i64, floor: u64) -> rusqlite::Result<()> {
-    for rows in ["folds WHERE channel = ?1 AND target < ?2", "reactions WHERE channel = ?1 AND target < ?2"] {
-        connection
-            .prepare_cached(&format!("DELETE FROM {rows}"))?
-            .execute(params![channel, signed(floor)])?;
-    }
+    connection
+        .prepare_cached("DELETE FROM folds WHERE channel = ?1 AND target < ?2")?
+        .execute(params![channel, signed(floor)])?;
+    connection
+        .prepare_cached("DELETE FROM reactions WHERE channel = ?1 AND target < ?2")?
+        .execute(params![channel, signed(floor)])?;
     connection
         .prepare_cached("DELETE FROM reactors WHERE channel = ?1 AND offset < ?2")?
         .execute(params![channel, signed(floor)])

@@ -231,7 +231,7 @@ pub(crate) fn last_row(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// The version of the schema in the file; 0 if the file is new.
-fn recognise(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
+pub(crate) fn recognise(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
     let (objects, id, version) = objects

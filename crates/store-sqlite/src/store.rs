@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 use trunkline_backend::{Answer, Request, Retentions, Sink, Store, StoreError};
 use trunkline_model::Epoch;
 
+use crate::copy::Copies;
 use crate::counters::Tally;
 use crate::epoch::SharedEpoch;
 use crate::heads::Heads;
@@ -22,10 +23,10 @@ use crate::queue::{Queue, Taken};
 use crate::reader::{Question, Reader};
 use crate::trimmer::{SharedRetentions, Trimmer};
 use crate::writer::{FileIdentity, Waiting, Writer};
-use crate::{Counters, OpenError, Options, schema};
+use crate::{CopyError, Counters, OpenError, Options, copy, schema};
 
 /// The database's name in the data directory.
-const FILE: &str = "trunkline.db";
+pub(crate) const FILE: &str = "trunkline.db";
 
 /// Why a request is refused that comes after the end.
 const CLOSED: &str = "the store is closed";
@@ -43,6 +44,7 @@ pub struct SqliteStore {
     epoch: Arc<SharedEpoch>,
     tally: Arc<Tally>,
     retentions: Arc<SharedRetentions>,
+    copies: Copies,
     writer: Option<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
     lock: Arc<DirectoryLock>,
@@ -73,6 +75,7 @@ impl SqliteStore {
             epoch: Arc::new(SharedEpoch::random()?),
             tally: Arc::default(),
             retentions: Arc::new(SharedRetentions::new(options.retentions.clone())),
+            copies: Copies::default(),
             writer: None,
             readers: Vec::new(),
             lock,
@@ -108,10 +111,12 @@ impl SqliteStore {
             sink: Arc::clone(&self.sink),
             epoch: Arc::clone(&self.epoch),
             tally: Arc::clone(&self.tally),
+            copies: self.copies.clone(),
             heads: Heads::new(options.heads, schema::last_row(&connection)?),
             trimmer: Trimmer::new(Arc::clone(&self.retentions), options.heads),
             connection: Some(connection),
             identity: FileIdentity::of(&self.path),
+            replaced: false,
             refuses: false,
             checkpoint_fails: false,
             holds_erased: false,
@@ -149,6 +154,17 @@ impl SqliteStore {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.tally.read()
+    }
+
+    /// Copies the store as it is now, with all that was answered by then, to the file `to`, and checks the copy. The
+    /// store goes on meanwhile; its write-ahead log cannot be emptied before the copy is done, so that it grows by what
+    /// is written. Blocks for as long as it takes; not for workers.
+    ///
+    /// # Errors
+    /// [`CopyError`]; nothing is left at `to` then.
+    pub fn backup(&self, to: &Path) -> Result<(), CopyError> {
+        let _copying = self.copies.begin();
+        copy::back_up(&self.path, to)
     }
 
     /// A value that the store keeps under `name` for who runs it (a signing key, say): the one that was
@@ -267,7 +283,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
 }
 
 /// Makes the data directory, if it is not there, and the entry that leads to it durable.
-fn make_directory(dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_directory(dir: &Path) -> Result<(), OpenError> {
     match fs::metadata(dir) {
         Ok(found) if found.is_dir() => return Ok(()),
         Ok(_) => return Err(OpenError::NotADirectory(dir.to_owned())),
@@ -282,6 +298,11 @@ fn make_directory(dir: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::NotWritable { path: dir.to_owned(), source })
 }
 
+/// Makes a file for the owner alone, which must not be there.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(|_| ())
+}
+
 /// Makes the file, if it is not there, with a mode that SQLite gives to the files beside it too.
 fn make_file(dir: &Path, path: &Path) -> Result<(), OpenError> {
     OpenOptions::new()
@@ -294,6 +315,6 @@ fn make_file(dir: &Path, path: &Path) -> Result<(), OpenError> {
         .map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })
 }
 
-fn sync_directory(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use trunkline_backend::{Answer, Append, Meter, Sink, StoreError, Ticket, Window};
 use trunkline_model::Timestamp;
 
+use crate::copy::Copies;
 use crate::counters::{Tally, count};
 use crate::epoch::SharedEpoch;
 use crate::heads::Heads;
@@ -32,6 +33,10 @@ const REST: Duration = Duration::from_secs(1);
 /// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
 const FORGOTTEN_AT_REST: usize = 512;
 
+/// What is told where the file is not the one that was opened. Nothing is written to it then.
+const REPLACED: &str =
+    "was removed or replaced while it was in use; restart the server to open what is there now";
+
 /// One publication that waits to be stored.
 pub(crate) type Waiting = (Ticket, Append);
 
@@ -43,11 +48,14 @@ pub(crate) struct Writer {
     pub(crate) sink: Sink,
     pub(crate) epoch: Arc<SharedEpoch>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) copies: Copies,
     pub(crate) heads: Heads,
     pub(crate) trimmer: Trimmer,
     /// `None` after an error that it cannot be trusted after; opened again before anything is written.
     pub(crate) connection: Option<Connection>,
     pub(crate) identity: FileIdentity,
+    /// Whether another file was in its place the last time, and that was told.
+    pub(crate) replaced: bool,
     /// Whether the last transaction was rolled back, and that was told.
     pub(crate) refuses: bool,
     /// Whether the last checkpoint failed, and that was told.
@@ -193,13 +201,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Sees to it that there is a connection, and that it leads to the file that others find by its name.
+    /// Whether the connection leads to the file that others find by its name. Tells it when that changes.
+    fn is_in_place(&mut self) -> bool {
+        let holds = self.identity.holds(&self.path);
+        if !holds && !self.replaced {
+            count(&self.tally.replacements, 1);
+            tracing::error!(path = %self.path.display(), "{REPLACED}");
+        }
+        self.replaced = !holds;
+        holds
+    }
+
+    /// Sees to it that there is a connection, and that the file is in its place.
     fn ready(&mut self) -> Result<(), Failure> {
-        if !self.identity.holds(&self.path) {
-            let path = self.path.display();
-            return Err(Failure::RolledBack(format!(
-                "{path} was removed or replaced while it was in use; restart the server to open what is there now"
-            )));
+        if !self.is_in_place() {
+            return Err(Failure::RolledBack(format!("{} {REPLACED}", self.path.display())));
         }
         match self.connection {
             Some(_) => Ok(()),
@@ -240,9 +256,7 @@ impl Writer {
     /// One step of retention, in a transaction of its own. It need not be synced: what a power loss takes back of it is
     /// trimmed again. Returns whether there is more to do at once.
     fn trim(&mut self) -> bool {
-        let Some(connection) = self.connection.as_ref().filter(|_| self.identity.holds(&self.path)) else {
-            return false;
-        };
+        let Some(connection) = self.connection.as_ref() else { return false };
         let step = trim(connection, &mut self.trimmer, (self.options.clock)());
         // Whatever happened, nothing is appended by a connection that does not sync.
         let synced = connection.pragma_update(None, "synchronous", "FULL");
@@ -265,6 +279,9 @@ impl Writer {
 
     /// What is done while nothing waits. Returns how long to rest before the next time.
     fn rest(&mut self) -> Duration {
+        if !self.is_in_place() {
+            return REST;
+        }
         let more = self.trim();
         self.empty_erased();
         let Some(connection) = &self.connection else { return REST };
@@ -295,7 +312,7 @@ impl Writer {
     /// Keeps the write-ahead log short. After the answers were given, so that they do not wait for it.
     fn checkpoint(&mut self) {
         let Some(connection) = &self.connection else { return };
-        match checkpoint_if_long(connection, &self.options) {
+        match checkpoint_if_long(connection, &self.options, self.copies.any()) {
             Ok(done) => {
                 count(&self.tally.checkpoints, usize::from(done));
                 self.checkpoint_fails = false;
@@ -338,10 +355,10 @@ fn write(
     Ok((outcomes, finished))
 }
 
-/// Whether there was something to move.
-fn checkpoint_if_long(connection: &Connection, options: &Options) -> rusqlite::Result<bool> {
+/// Whether there was something to move. A backup may read for minutes, so it is not waited for.
+fn checkpoint_if_long(connection: &Connection, options: &Options, copying: bool) -> rusqlite::Result<bool> {
     let (pages, moved) = checkpoint(connection, "NOOP")?;
-    let mode = if pages >= i64::from(options.wal_pages_max) {
+    let mode = if pages >= i64::from(options.wal_pages_max) && !copying {
         "TRUNCATE"
     } else if pages - moved >= i64::from(options.checkpoint_pages) {
         "PASSIVE"

@@ -2,10 +2,13 @@
 //! are killed. What every store must do is in `tests/contract.rs`.
 
 mod closing;
+mod copying;
 mod crash;
+mod damage;
 mod erasing;
 mod faults;
 mod opening;
+mod plans;
 mod rig;
 mod trimming;
 mod work;
