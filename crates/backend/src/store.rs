@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_model::{
-    ChannelName, Epoch, Key, Offset, Payload, Position, Publication, Publisher, Role, Timestamp, UserName,
+    Acknowledge, ChannelName, Epoch, Key, Offset, Payload, Position, Publication, Publisher, Role, Timestamp,
+    UserName,
 };
 
 /// What an answer is matched with: the worker that asked, and its number for the question. Opaque to the
@@ -62,6 +63,9 @@ pub struct Append {
     pub role: Role,
     /// Whether it may edit and delete what others wrote.
     pub moderates: bool,
+    /// When it is to be answered: synced, or within a second of being so. What is committed together with one that is to
+    /// be synced, is.
+    pub acknowledge: Acknowledge,
 }
 
 /// How much of a range is wanted: it ends at whichever cap comes first, but holds at least one entry if
@@ -140,7 +144,7 @@ impl Answer {
     }
 }
 
-/// Where a publication stands in the log: synced to disk, if the store has one.
+/// Where a publication stands in the log: synced to disk, if the store has one and it was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Appended {
     /// Its place.

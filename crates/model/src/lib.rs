@@ -38,7 +38,7 @@ pub use command::{Action, Command, CommandId, Connect, HistoryQuery, Publish, St
 pub use fold::Fold;
 pub use identity::{ClientId, Identity, InvalidKey, KEY_MAX, Key, Publisher, Secret, UserName};
 pub use limits::Limits;
-pub use namespace::{Kind, Namespace, Namespaces, Rate, Retention};
+pub use namespace::{Acknowledge, Kind, Namespace, Namespaces, Rate, Retention};
 pub use payload::{Form, Payload};
 pub use position::{Epoch, InvalidEpoch, Offset, Position, Timestamp};
 pub use publication::{Encoding, Publication};

@@ -46,6 +46,8 @@ pub struct Namespace {
     pub keys: Duration,
     /// The largest payload of one publication, in bytes; a larger one is answered with `too_large`.
     pub message_size_max: usize,
+    /// When a publish is answered and delivered.
+    pub acknowledge: Acknowledge,
     /// How much is kept.
     pub retention: Retention,
     /// How fast one connection may publish to its channels, all of them together (`None`: as fast as it can). More is
@@ -62,6 +64,17 @@ pub struct Rate {
     pub interval: Duration,
     /// So many at once, if there were none for long enough; at least 1.
     pub burst: u32,
+}
+
+/// When a publish is answered and delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Acknowledge {
+    /// After it is synced to disk: no crash takes it back.
+    #[default]
+    Disk,
+    /// After it is ordered and handed to the system, which is synced within a second: a crash of the server takes nothing
+    /// back, one of the machine perhaps the last second. What it takes is told as `rewound`.
+    Memory,
 }
 
 /// How much of what was stored is kept; what is older makes room. `None` is for ever, or all.
@@ -98,6 +111,7 @@ impl Namespace {
             recover_bytes: 1 << 20,
             keys: Duration::from_secs(24 * 3600),
             message_size_max: 16 * 1024,
+            acknowledge: Acknowledge::Disk,
             retention: Retention::default(),
             rate: None,
             channel_rate: None,

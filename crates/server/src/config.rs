@@ -1,12 +1,15 @@
 //! The configuration: what `dev` brings along, and what a file says over it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use trunkline_model::{ChannelName, Kind, Namespace, Namespaces, Retention};
+use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, Retention};
 use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
-use crate::dto::{CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable};
+use crate::dto::{
+    AcknowledgeWord, CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable,
+};
 use crate::units;
 
 /// The largest payload that a namespace may allow: 1 MiB.
@@ -15,6 +18,9 @@ const MESSAGE_MAX: usize = 1 << 20;
 const RECOVER_ENTRIES_MAX: u32 = 10_000;
 /// The most bytes of them: a replay must fit into an outbox.
 const RECOVER_BYTES_MAX: usize = 2 << 20;
+
+/// How long keys are remembered where publications are acknowledged before they are synced, if nothing else is said.
+const MEMORY_KEYS: Duration = Duration::from_secs(600);
 
 /// The most publications of one connection that may come at once.
 const BURST_MAX: u32 = 100_000;
@@ -95,6 +101,10 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
     });
     if table.acknowledge.is_some() && namespace.kind == Kind::Signal {
         return Err("`acknowledge` is for what is stored; a signal is not".to_owned());
+    }
+    if let Some(AcknowledgeWord::Memory) = table.acknowledge {
+        namespace.acknowledge = Acknowledge::Memory;
+        namespace.keys = MEMORY_KEYS;
     }
     if let Some(keep) = &table.keep {
         namespace.retention = retention(keep, namespace.kind).map_err(|error| format!("keep: {error}"))?;
@@ -177,7 +187,6 @@ fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use trunkline_model::Rate;
 
     fn check(text: &str, expect: Result<(&str, Namespace), &str>) {
@@ -201,6 +210,7 @@ mod tests {
             recover_bytes: 2048,
             keys: Duration::from_secs(600),
             message_size_max: 1000,
+            acknowledge: Acknowledge::Disk,
             retention: Retention {
                 entries: Some(1_000),
                 bytes: Some(1 << 30),
@@ -215,6 +225,17 @@ mod tests {
              keep = { entries = 1000, size = \"1GiB\", age = \"30d\" }\n\
              recover = { entries = 10, bytes = \"2KiB\" }\nlimits = { message = \"1000B\", rate = \"10/s\", burst = 20, channel_rate = \"600/m\" }",
             Ok(("news:x", full)),
+        );
+        check(
+            "[namespace.fast]\nkind = \"log\"\nacknowledge = \"memory\"",
+            Ok((
+                "fast:x",
+                Namespace {
+                    acknowledge: Acknowledge::Memory,
+                    keys: Duration::from_secs(600),
+                    ..Namespace::of_kind(Kind::Log)
+                },
+            )),
         );
         check(
             "[namespace.pos]\nkind = \"map\"\nkeep = { removals = \"1h\" }",

@@ -59,6 +59,7 @@ pub(crate) enum KindWord {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AcknowledgeWord {
     Disk,
+    Memory,
 }
 
 #[derive(Deserialize, Debug)]

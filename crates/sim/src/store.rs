@@ -12,8 +12,8 @@ use trunkline_backend::{
     Answer, Append, Appended, Head, Located, MemoryLog, Read, ReadResult, Request, StoreError, Ticket, Window,
 };
 use trunkline_model::{
-    ChannelName, Epoch, Key, Offset, Op, Payload, Position, Publication, Publisher, Reference, Role,
-    Timestamp,
+    Acknowledge, ChannelName, Epoch, Key, Offset, Op, Payload, Position, Publication, Publisher, Reference,
+    Role, Timestamp,
 };
 
 use crate::violation::{Checker, Violation};
@@ -301,6 +301,7 @@ impl TestStore {
                 condition: None,
                 role: Role::Message,
                 moderates: false,
+                acknowledge: Acknowledge::Disk,
             },
             now,
         );

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use trunkline_backend::{Answer, Append, Direction, Read, Request, Sink, Store as _, Ticket, Window};
-use trunkline_model::{ChannelName, Form, Key, Offset, Payload, Publisher, Role, UserName};
+use trunkline_model::{Acknowledge, ChannelName, Form, Key, Offset, Payload, Publisher, Role, UserName};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 const CHANNELS: u64 = 100;
@@ -109,6 +109,7 @@ fn append(number: u64, run: Option<u64>) -> Request {
         condition: None,
         role: Role::Message,
         moderates: false,
+        acknowledge: Acknowledge::Disk,
     };
     Request::Append(Ticket { worker: 0, number }, append)
 }

@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Transactions of appends that were committed.
     pub transactions: u64,
+    /// Those among them that were answered before they were synced.
+    pub unsynced: u64,
+    /// Syncs of the write-ahead log that made up for that.
+    pub syncs: u64,
     /// Publications that were stored.
     pub appended: u64,
     /// Appends that were answered with an earlier position.
@@ -34,6 +38,8 @@ pub struct Counters {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) transactions: AtomicU64,
+    pub(crate) unsynced: AtomicU64,
+    pub(crate) syncs: AtomicU64,
     pub(crate) appended: AtomicU64,
     pub(crate) duplicates: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -51,6 +57,8 @@ impl Tally {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
             transactions: get(&self.transactions),
+            unsynced: get(&self.unsynced),
+            syncs: get(&self.syncs),
             appended: get(&self.appended),
             duplicates: get(&self.duplicates),
             refused: get(&self.refused),

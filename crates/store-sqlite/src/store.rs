@@ -121,6 +121,8 @@ impl SqliteStore {
             checkpoint_fails: false,
             holds_erased: false,
             trimming_fails: false,
+            syncs: true,
+            unsynced_since: None,
             options,
         })
     }

@@ -1,16 +1,17 @@
 //! The writer thread: takes what waits, puts it through one transaction, answers, and then tidies up. The
 //! only one that changes the database while the store is open.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use trunkline_backend::{Answer, Append, Meter, Sink, StoreError, Ticket, Window};
-use trunkline_model::Timestamp;
+use trunkline_model::{Acknowledge, Timestamp};
 
 use crate::copy::Copies;
 use crate::counters::{Tally, count};
@@ -32,6 +33,9 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
 const FORGOTTEN_AT_REST: usize = 512;
+
+/// How long what was answered before it was synced may stay so: half of what is promised, because a sync takes time.
+const UNSYNCED_MAX: Duration = Duration::from_millis(500);
 
 /// What is told where the file is not the one that was opened. Nothing is written to it then.
 const REPLACED: &str =
@@ -64,6 +68,10 @@ pub(crate) struct Writer {
     pub(crate) holds_erased: bool,
     /// Whether trimming failed the last time, and that was told.
     pub(crate) trimming_fails: bool,
+    /// Whether the connection syncs what it commits.
+    pub(crate) syncs: bool,
+    /// Since when something is committed and answered that is not synced.
+    pub(crate) unsynced_since: Option<Instant>,
 }
 
 /// Why a transaction did not succeed.
@@ -83,18 +91,28 @@ impl Writer {
                 entries: self.options.transaction_publications,
                 bytes: self.options.transaction_bytes,
             });
-            match self.queue.take(patience, |(_, append)| meter.admit(append.payload.bytes.len())) {
+            let unsynced = self.unsynced_since.map(|since| UNSYNCED_MAX.saturating_sub(since.elapsed()));
+            let patience_now = unsynced.map_or(patience, |left| patience.min(left));
+            let taken = self.queue.take(patience_now, |(_, append)| meter.admit(append.payload.bytes.len()));
+            match taken {
                 Taken::Items(batch) => {
                     let answers = self.store(batch);
                     (self.sink)(answers);
+                    self.sync_if_due(UNSYNCED_MAX);
                     if self.trimmer.is_due() {
                         self.trim();
                     }
                     self.checkpoint();
                     patience = PAUSE;
                 }
-                Taken::Nothing => patience = self.rest(),
-                Taken::Closed => return,
+                Taken::Nothing => {
+                    self.sync_if_due(UNSYNCED_MAX);
+                    patience = self.rest();
+                }
+                Taken::Closed => {
+                    self.sync_if_due(Duration::ZERO);
+                    return;
+                }
             }
         }
     }
@@ -145,6 +163,8 @@ impl Writer {
     /// One transaction: all of `batch` or nothing.
     fn commit(&mut self, batch: &[Waiting]) -> Result<Vec<Outcome>, Failure> {
         self.ready()?;
+        let syncs = batch.iter().any(|(_, append)| append.acknowledge == Acknowledge::Disk);
+        self.set_syncing(syncs).map_err(|error| self.name_file(&error))?;
         let connection = self.connection.as_ref().expect("it is ready");
         run(connection, "BEGIN IMMEDIATE").map_err(|error| self.name_file(&error))?;
         self.heads.age();
@@ -164,6 +184,13 @@ impl Writer {
         let refused = outcomes.iter().filter(|outcome| outcome.is_err()).count();
         let duplicates = outcomes.iter().flatten().filter(|appended| appended.duplicate).count();
         count(&self.tally.transactions, 1);
+        if syncs {
+            // The write-ahead log is synced as a whole.
+            self.unsynced_since = None;
+        } else {
+            count(&self.tally.unsynced, 1);
+            self.unsynced_since.get_or_insert_with(Instant::now);
+        }
         count(&self.tally.refused, refused);
         count(&self.tally.duplicates, duplicates);
         count(&self.tally.appended, outcomes.len() - refused - duplicates);
@@ -193,12 +220,47 @@ impl Writer {
     /// anything is written to it. Until all this succeeds nothing is written.
     fn reopen(&mut self) -> Result<(), String> {
         self.connection = None;
+        (self.syncs, self.unsynced_since) = (true, None);
         self.epoch.renew().map_err(|error| error.to_string())?;
         count(&self.tally.renewals, 1);
         let opened = schema::open_writer(&self.path, &self.options).map_err(|error| error.to_string())?;
         checkpoint(&opened, "TRUNCATE").map_err(|error| error.to_string())?;
         self.connection = Some(opened);
         Ok(())
+    }
+
+    /// Whether what is committed from now on is synced.
+    fn set_syncing(&mut self, syncs: bool) -> rusqlite::Result<()> {
+        if self.syncs != syncs
+            && let Some(connection) = &self.connection
+        {
+            connection.pragma_update(None, "synchronous", if syncs { "FULL" } else { "NORMAL" })?;
+            self.syncs = syncs;
+        }
+        Ok(())
+    }
+
+    /// Syncs what was answered without, if it has been so for `after`. If that fails nobody knows what of it is on disk:
+    /// a new epoch begins, and who was told more than there is then will hear of it.
+    fn sync_if_due(&mut self, after: Duration) {
+        if self.unsynced_since.is_none_or(|since| since.elapsed() < after) {
+            return;
+        }
+        self.unsynced_since = None;
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        match File::open(&log).and_then(|log| log.sync_data()) {
+            Ok(()) => count(&self.tally.syncs, 1),
+            // It is all in the database, which was synced before the log was emptied.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::error!(%error, path = %self.path.display(), "a sync failed; beginning a new epoch");
+                self.heads.clear();
+                if let Err(again) = self.reopen() {
+                    tracing::error!(error = again, "the store could not be opened again");
+                }
+            }
+        }
     }
 
     /// Whether the connection leads to the file that others find by its name. Tells it when that changes.
@@ -260,6 +322,7 @@ impl Writer {
         let step = trim(connection, &mut self.trimmer, (self.options.clock)());
         // Whatever happened, nothing is appended by a connection that does not sync.
         let synced = connection.pragma_update(None, "synchronous", "FULL");
+        self.syncs = true;
         match step.and_then(|step| synced.map(|()| step)) {
             Ok(step) => {
                 count(&self.tally.trimmed, step.trimmed);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use trunkline_model::{
-    ChannelName, Entry, EntryName, Epoch, Form, Key, Offset, Payload, Position, Publication, Publisher, Role,
-    UserName,
+    Acknowledge, ChannelName, Entry, EntryName, Epoch, Form, Key, Offset, Payload, Position, Publication,
+    Publisher, Role, UserName,
 };
 
 use super::{Site, TestClock};
@@ -268,6 +268,7 @@ pub(super) fn post(channel: &str, text: &str) -> Append {
         condition: None,
         role: Role::Message,
         moderates: false,
+        acknowledge: Acknowledge::Disk,
     }
 }
 

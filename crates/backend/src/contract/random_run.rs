@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkline_model::{
-    ChannelName, ClientId, Entry, EntryName, Epoch, Form, Key, Offset, Op, Payload, Position, Publisher,
-    Reference, Retention, Role, Timestamp, UserName,
+    Acknowledge, ChannelName, ClientId, Entry, EntryName, Epoch, Form, Key, Offset, Op, Payload, Position,
+    Publisher, Reference, Retention, Role, Timestamp, UserName,
 };
 
 use super::asker::{Asker, name, post, range_of};
@@ -196,6 +196,7 @@ fn append(random: &mut Random) -> Append {
         role,
         channel,
         moderates: random.below(8) == 0,
+        acknowledge: if random.below(4) == 0 { Acknowledge::Memory } else { Acknowledge::Disk },
     }
 }
 

@@ -169,6 +169,7 @@ impl Shard {
             condition: stored.publish.condition,
             role: stored.role.clone(),
             moderates: stored.author.moderates,
+            acknowledge: channel.namespace.acknowledge,
         };
         let ticket = self.ticket(Waiting::Append(Box::new(stored)), cx);
         cx.out.push(Output::Store(Request::Append(ticket, append)));

@@ -12,12 +12,12 @@ use trunkline_backend::{
     Window,
 };
 use trunkline_model::{
-    ChannelName, Form, Key, Offset, Payload, Position, Publication, Publisher, Role, UserName,
+    Acknowledge, ChannelName, Form, Key, Offset, Payload, Position, Publication, Publisher, Role, UserName,
 };
 use trunkline_store_sqlite::{OpenError, Options, SqliteStore};
 
 /// Bounds a wait that would never end; measures nothing.
-const STUCK: Duration = Duration::from_secs(60);
+pub(crate) const STUCK: Duration = Duration::from_secs(60);
 
 /// Names the directory in which a child works.
 const CHILD: &str = "TRUNKLINE_TEST_CHILD";
@@ -133,6 +133,7 @@ pub(crate) fn post(channel: &str, text: impl Into<String>) -> Append {
         condition: None,
         role: Role::Message,
         moderates: false,
+        acknowledge: Acknowledge::Disk,
     }
 }
 

@@ -1,15 +1,16 @@
 //! What the store does for its answers: transactions, expiry, checkpoints.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tempfile::tempdir;
 use trunkline_backend::Append;
 use trunkline_backend::contract::TestClock;
+use trunkline_model::Acknowledge;
 use trunkline_store_sqlite::{Counters, Options};
 
-use crate::rig::{Rig, keyed, post};
+use crate::rig::{Rig, STUCK, keyed, post};
 
 #[test]
 fn a_thousand_appends_in_one_batch_take_one_transaction() {
@@ -28,6 +29,30 @@ fn a_thousand_appends_in_one_batch_take_one_transaction() {
     );
     let second = Counters { transactions: 2, appended: 1_000, duplicates: 1_000, ..Counters::default() };
     assert_eq!(Counters { checkpoints: 0, ..rig.store.counters() }, second);
+}
+
+#[test]
+fn what_need_not_be_synced_is_not_until_a_moment_later() {
+    let dir = tempdir().expect("a directory");
+    let rig = Rig::open(dir.path(), Options::default());
+    let quick = || Append { acknowledge: Acknowledge::Memory, ..post("log:a", "x") };
+    assert!(rig.append(quick()).is_ok());
+    assert_eq!(rig.store.counters().unsynced, 1);
+    let synced = |count: u64| {
+        let waits = Instant::now();
+        while rig.store.counters().syncs < count {
+            assert!(waits.elapsed() < STUCK, "it is never synced");
+            std::thread::yield_now();
+        }
+    };
+    synced(1);
+    // What comes with one that is to be synced is synced with it, and what came before as well.
+    assert!(rig.append(quick()).is_ok());
+    assert!(rig.append_all(vec![quick(), post("log:a", "y")]).iter().all(Result::is_ok));
+    assert_eq!(rig.store.counters().unsynced, 2);
+    assert!(rig.append(quick()).is_ok());
+    synced(2);
+    assert_eq!((rig.store.counters().syncs, rig.store.counters().renewals), (2, 0));
 }
 
 #[test]
