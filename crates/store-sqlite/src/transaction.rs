@@ -298,16 +298,10 @@ impl<'c> Transaction<'c> {
         append: &Append,
         entry: &Entry,
     ) -> rusqlite::Result<()> {
-        let replaced: Option<(i64, i64)> = self
-            .connection
-            .prepare_cached("DELETE FROM log WHERE channel = ?1 AND entry = ?2 RETURNING id, flags")?
-            .query_row(params![channel, entry_name(entry)], |found| Ok((found.get(0)?, found.get(1)?)))
-            .optional()?;
-        if let Some((row, flags)) = replaced
-            && flags & REMOVED != 0
-        {
-            self.connection.prepare_cached("DELETE FROM removals WHERE row = ?1")?.execute([row])?;
-        }
+        // If that was a removal, the note of when to forget it finds nothing then.
+        self.connection
+            .prepare_cached("DELETE FROM log WHERE channel = ?1 AND entry = ?2")?
+            .execute(params![channel, entry_name(entry)])?;
         let row = self.heads.number_row();
         let removed = if entry.removed { REMOVED } else { 0 };
         self.connection
