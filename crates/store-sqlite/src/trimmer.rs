@@ -15,7 +15,8 @@ use crate::row::{self, COST, signed};
 /// Entries that one step deletes: a few milliseconds.
 const STEP: usize = 512;
 
-/// Rows of other namespaces, and channels with nothing to trim, that one step passes by.
+/// Channels with nothing to trim that one step passes by; and for each namespace that is bounded by bytes or age, rows of
+/// others. Far more than are appended between two steps, so that cursors keep up.
 const LOOKED_AT: usize = 2_048;
 
 /// Publications after which a busy writer makes a step: half as many as a step deletes, so that trimming keeps up.
@@ -65,6 +66,8 @@ pub(crate) struct Trimmer {
     sweep: Option<i64>,
     /// Up to which row nothing of a namespace is left, where that is further than the file says.
     cursors: HashMap<i64, i64>,
+    /// How many steps were made.
+    steps: usize,
 }
 
 /// A namespace as it is in the database.
@@ -108,6 +111,7 @@ impl Trimmer {
             channels_max,
             sweep: Some(0),
             cursors: HashMap::new(),
+            steps: 0,
         }
     }
 
@@ -151,12 +155,20 @@ impl Trimmer {
         let mut budget = Budget { rows: STEP, looks: LOOKED_AT };
         forget_removals(connection, now, &mut budget)?;
         self.trim_channels(connection, &mut budget)?;
-        for namespace in self.namespaces(connection)? {
+        let mut more = budget.is_spent();
+        let mut namespaces = self.namespaces(connection)?;
+        // Each is the first in its turn, so that none waits for ever behind one that always has more to trim.
+        self.steps = self.steps.wrapping_add(1);
+        let first = self.steps % namespaces.len().max(1);
+        namespaces.rotate_left(first);
+        for namespace in namespaces {
             if namespace.retention.bytes.is_some() || namespace.retention.age.is_some() {
+                budget.looks = LOOKED_AT;
                 self.trim_namespace(connection, &namespace, now, &mut budget)?;
+                more |= budget.is_spent();
             }
         }
-        Ok(Step { trimmed: STEP - budget.rows, more: budget.is_spent() })
+        Ok(Step { trimmed: STEP - budget.rows, more })
     }
 
     /// Cuts channels to the number of entries that they keep.

@@ -131,6 +131,8 @@ impl Writer {
             Err(failure) => failure,
         };
         self.heads.clear();
+        // Where there is no room, trimming makes some.
+        self.trimmer.handle_appended(batch.len(), &[]);
         count(&self.tally.failed, batch.len());
         match failure {
             Failure::RolledBack(why) => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::tempdir;
-use trunkline_backend::Append;
+use trunkline_backend::{Append, Retentions};
 use trunkline_model::{Offset, Op, Reference, Retention, Role};
 use trunkline_store_sqlite::Options;
 
@@ -29,10 +29,11 @@ fn count(dir: &Path, text: &str) -> usize {
 #[test]
 fn nothing_of_an_erased_payload_stays_in_the_files() {
     let dir = tempdir().expect("a directory");
-    let retentions =
+    let retentions: Retentions =
         [("other", Retention { entries: Some(100), ..Retention::default() })].into_iter().collect();
-    let rig = Rig::open(dir.path(), Options { retentions, checkpoint_pages: 16, ..Options::default() });
-    // Some of it in the database, some in the log beside it; some on pages of its own.
+    let options = || Options { retentions: retentions.clone(), ..Options::default() };
+    let rig = Rig::open(dir.path(), options());
+    // Small, on pages of its own, and in between.
     let texts = ["SECRET".to_owned(), "SECRET".repeat(5_000), format!("{}SECRET", "x".repeat(3_000))];
     let appends = texts.iter().map(|text| post("log:a", text.clone())).collect();
     assert!(rig.append_all(appends).iter().all(Result::is_ok));
@@ -41,6 +42,9 @@ fn nothing_of_an_erased_payload_stays_in_the_files() {
         let appends = vec![post("other:a", "y".repeat(100 + round * 7)); 40];
         assert!(rig.append_all(appends).iter().all(Result::is_ok));
     }
+    drop(rig);
+    // All that is in the database now; what comes stays in the log beside it, which is not long enough to be emptied.
+    let rig = Rig::open(dir.path(), options());
     for target in 1..=3 {
         rig.append(refer(Op::Edit, target, "SECRET edit")).expect("stored");
     }

@@ -41,6 +41,21 @@ fn assert_accounts(dir: &Path) {
         )
         .expect("a count");
     assert_eq!(wrong, 0, "accounts are wrong");
+    for (table, offset) in
+        [("folds", "target"), ("reactions", "target"), ("reactors", "offset"), ("log", "offset")]
+    {
+        let below: i64 = database
+            .query_row(
+                &format!(
+                    "SELECT count(*) FROM {table} JOIN channels ON channels.id = {table}.channel
+                     WHERE {offset} < floor"
+                ),
+                [],
+                |row| row.get(0),
+            )
+            .expect("a count");
+        assert_eq!(below, 0, "{table} holds what is below a floor");
+    }
 }
 
 #[test]
@@ -77,13 +92,15 @@ fn the_account_of_bytes_is_exact_through_all_its_changes() {
     }
 }
 
-/// Of what is appended to one of the channels half edits or deletes something.
+/// Of what is appended to two of the channels much is about something before.
 fn role(channel: &str, round: usize, at: usize) -> Role {
-    if channel != "all:a" || at.is_multiple_of(2) {
+    let kept = if channel == "few:a" { 4 } else { 200 };
+    if !["all:a", "few:a"].contains(&channel) || at.is_multiple_of(3) {
         return Role::Message;
     }
-    let op = if at.is_multiple_of(3) { Op::Delete } else { Op::Edit };
-    Role::Reference(Reference { target: Offset((round * 13 + at * 5) as u64 % 200), op })
+    let op = [Op::Edit, Op::React, Op::Delete][(at + round) % 3];
+    let newest = (round * 4) as u64;
+    Role::Reference(Reference { target: Offset(newest.saturating_sub((at * 5) as u64 % kept)), op })
 }
 
 #[test]
@@ -127,6 +144,47 @@ fn an_idle_store_notices_that_entries_have_grown_old() {
     rig.append(post("brief:a", "x")).expect("stored");
     clock.advance(3_600_000);
     wait_for_floor(&rig, "brief:a", 3);
+}
+
+#[test]
+fn a_namespace_that_is_bounded_stays_within_the_size_of_the_file() {
+    let dir = tempdir().expect("a directory");
+    let retentions = keeping("small", Retention { bytes: Some(200_000), ..Retention::default() });
+    let rig = Rig::open(dir.path(), Options { retentions, size_max: Some(2 << 20), ..Options::default() });
+    for _ in 0..300 {
+        assert!(rig.append_all(vec![post("small:a", "x".repeat(1_000)); 20]).iter().all(Result::is_ok));
+    }
+    // Six megabytes went through it, and it was never idle.
+    assert!(rig.store.counters().trimmed > 4_000, "{:?}", rig.store.counters());
+}
+
+#[test]
+fn a_full_store_makes_room_when_it_may() {
+    let dir = tempdir().expect("a directory");
+    let rig = Rig::open(dir.path(), Options { size_max: Some(1 << 20), ..Options::default() });
+    let append = || rig.append(post("small:a", "x".repeat(1_000)));
+    while append().is_ok() {}
+    rig.store.set_retentions(keeping("small", Retention { bytes: Some(200_000), ..Retention::default() }));
+    let again = (0..PATIENCE).any(|_| append().is_ok()); // and it is never idle
+    assert!(again, "{:?}", rig.store.counters());
+}
+
+#[test]
+fn many_namespaces_are_trimmed_beside_each_other() {
+    let dir = tempdir().expect("a directory");
+    let retention = Retention { bytes: Some(5_000), ..Retention::default() };
+    let names: Vec<String> = (0..20).map(|number| format!("n{number}")).collect();
+    let retentions = names.iter().map(|name| (name.as_str(), retention)).collect();
+    let rig = Rig::open(dir.path(), Options { retentions, ..Options::default() });
+    for _ in 0..20 {
+        let appends = names.iter().flat_map(|name| vec![post(&format!("{name}:a"), "x".repeat(33)); 20]);
+        assert!(rig.append_all(appends.collect()).iter().all(Result::is_ok));
+    }
+    for name in &names {
+        wait_for_floor(&rig, &format!("{name}:a"), 351); // of 400, each of which weighs 100
+    }
+    drop(rig);
+    assert_accounts(dir.path());
 }
 
 /// A database as the first schema had it: two channels, entries of two epochs, the older ones of one channel trimmed.
