@@ -220,7 +220,7 @@ pub fn a_deletion_erases_the_message_and_its_edits(new_site: NewSite<'_>) {
         refer(Op::Edit, 1, "ada", "secret too"),
         refer(Op::Edit, 2, "ada", "edited neighbour"),
         refer(Op::React, 1, "eve", "+1"),
-        refer(Op::Edit, 1, "ada", "still secret"),
+        Append { payload: Payload::new(Form::Json, &b"{}"[..]), ..refer(Op::Edit, 1, "ada", "") },
         Append { key: keyed("log:a", "", "d").key, ..refer(Op::Delete, 1, "ada", "why") },
     ];
     let appended: Vec<Appended> = appends.iter().map(|append| asker.append(append)).collect();
