@@ -26,6 +26,10 @@ pub(crate) enum Verb {
     Pub(PubOptions),
     /// Print the messages of channels as they come.
     Sub(SubOptions),
+    /// Copy the database to a file, while the server runs or not.
+    Backup(BackupOptions),
+    /// Make a data directory of a backup.
+    Restore(RestoreOptions),
 }
 
 #[derive(Args, Debug)]
@@ -42,6 +46,24 @@ pub(crate) struct DevOptions {
     /// Worker threads; one per core if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupOptions {
+    /// The file to be made; it must not be there.
+    pub(crate) to: PathBuf,
+    /// The directory of the database.
+    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreOptions {
+    /// The backup; it stays as it is.
+    pub(crate) from: PathBuf,
+    /// The directory to be made; it must not hold a database.
+    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Args, Debug)]

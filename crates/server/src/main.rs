@@ -4,12 +4,14 @@
 //!
 //! ```text
 //!   cli ──▶ dev ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
+//!       ├─▶ copies: backup, restore ──▶ store-sqlite
 //!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
 //! ```
 
 mod api;
 mod cli;
 mod config;
+mod copies;
 mod dev;
 mod door;
 mod dto;
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         Verb::Dev(options) => dev::run(&options),
         Verb::Pub(options) => remote::publish(&options),
         Verb::Sub(options) => remote::subscribe(&options),
+        Verb::Backup(options) => copies::backup(&options),
+        Verb::Restore(options) => copies::restore(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use trunkline_backend::{Answer, Append, Request, Retentions, Sink, Store as _, Ticket};
-use trunkline_model::{ChannelName, Form, Key, Payload, Publisher, Retention, Role, UserName};
+use trunkline_model::{Acknowledge, ChannelName, Form, Key, Payload, Publisher, Retention, Role, UserName};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 const IN_FLIGHT: u64 = 64;
@@ -180,6 +180,7 @@ impl Run {
             condition: None,
             role: Role::Message,
             moderates: false,
+            acknowledge: Acknowledge::Disk,
         };
         Request::Append(Ticket { worker: 0, number }, append)
     }

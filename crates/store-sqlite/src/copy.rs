@@ -32,6 +32,17 @@ pub(crate) fn back_up(path: &Path, to: &Path) -> Result<(), CopyError> {
     copy(path, &source, to, REST_MAX)
 }
 
+/// Copies the store in `dir`, as it is now, to the file `to`, and checks the copy. The store may be in use by another
+/// process meanwhile; its write-ahead log grows by what is written until the copy is done.
+///
+/// # Errors
+/// [`CopyError`]; nothing is left at `to` then.
+pub fn backup(dir: &Path, to: &Path) -> Result<(), CopyError> {
+    let path = dir.join(FILE);
+    fs::metadata(&path).map_err(|source| CopyError::Io { path: path.clone(), source })?;
+    back_up(&path, to)
+}
+
 /// How many backups are being made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Copies(Arc<AtomicUsize>);

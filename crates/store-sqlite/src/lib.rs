@@ -39,7 +39,7 @@ mod transaction;
 mod trimmer;
 mod writer;
 
-pub use copy::restore;
+pub use copy::{backup, restore};
 pub use counters::Counters;
 pub use error::{CopyError, OpenError};
 pub use options::{Clock, Options};

@@ -118,7 +118,7 @@ impl SqliteStore {
             identity: FileIdentity::of(&self.path),
             replaced: false,
             refuses: false,
-            checkpoint_fails: false,
+            emptying_failed_at: None,
             holds_erased: false,
             trimming_fails: false,
             syncs: true,

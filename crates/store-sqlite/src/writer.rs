@@ -34,6 +34,12 @@ const REST: Duration = Duration::from_secs(1);
 /// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
 const FORGOTTEN_AT_REST: usize = 512;
 
+/// How long emptying the write-ahead log waits for reads that began earlier. Nothing is appended meanwhile.
+const EMPTYING_MAX: Duration = Duration::from_millis(100);
+
+/// How long it is not tried again when they took longer.
+const EMPTYING_REST: Duration = Duration::from_secs(2);
+
 /// How long what was answered before it was synced may stay so: half of what is promised, because a sync takes time.
 const UNSYNCED_MAX: Duration = Duration::from_millis(500);
 
@@ -62,8 +68,8 @@ pub(crate) struct Writer {
     pub(crate) replaced: bool,
     /// Whether the last transaction was rolled back, and that was told.
     pub(crate) refuses: bool,
-    /// Whether the last checkpoint failed, and that was told.
-    pub(crate) checkpoint_fails: bool,
+    /// When the write-ahead log could not be emptied the last time, if it was not since; that was told.
+    pub(crate) emptying_failed_at: Option<Instant>,
     /// Whether the write-ahead log may still hold payloads that were erased from the database.
     pub(crate) holds_erased: bool,
     /// Whether trimming failed the last time, and that was told.
@@ -377,16 +383,20 @@ impl Writer {
     /// Keeps the write-ahead log short. After the answers were given, so that they do not wait for it.
     fn checkpoint(&mut self) {
         let Some(connection) = &self.connection else { return };
-        match checkpoint_if_long(connection, &self.options, self.copies.any()) {
+        // A backup may read for minutes, also one that another process makes; it is not waited for again and again.
+        let rests = self.emptying_failed_at.is_some_and(|at| at.elapsed() < EMPTYING_REST);
+        match checkpoint_if_long(connection, &self.options, !rests && !self.copies.any()) {
             Ok(done) => {
                 count(&self.tally.checkpoints, usize::from(done));
-                self.checkpoint_fails = false;
+                if !rests {
+                    self.emptying_failed_at = None;
+                }
             }
-            Err(error) if !self.checkpoint_fails => {
-                self.checkpoint_fails = true;
-                tracing::warn!(%error, path = %self.path.display(), "the write-ahead log cannot be emptied; it grows");
+            Err(error) => {
+                if self.emptying_failed_at.replace(Instant::now()).is_none() {
+                    tracing::warn!(%error, path = %self.path.display(), "the write-ahead log cannot be emptied; it grows");
+                }
             }
-            Err(_) => {}
         }
     }
 }
@@ -420,17 +430,20 @@ fn write(
     Ok((outcomes, finished))
 }
 
-/// Whether there was something to move. A backup may read for minutes, so it is not waited for.
-fn checkpoint_if_long(connection: &Connection, options: &Options, copying: bool) -> rusqlite::Result<bool> {
+/// Whether there was something to move. If `empties`, a long log is emptied, for which reads that began earlier are
+/// waited for a little.
+fn checkpoint_if_long(connection: &Connection, options: &Options, empties: bool) -> rusqlite::Result<bool> {
     let (pages, moved) = checkpoint(connection, "NOOP")?;
-    let mode = if pages >= i64::from(options.wal_pages_max) && !copying {
-        "TRUNCATE"
-    } else if pages - moved >= i64::from(options.checkpoint_pages) {
-        "PASSIVE"
-    } else {
+    if pages >= i64::from(options.wal_pages_max) && empties {
+        connection.busy_timeout(EMPTYING_MAX)?;
+        let emptied = checkpoint(connection, "TRUNCATE");
+        connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        return emptied.map(|_| true);
+    }
+    if pages - moved < i64::from(options.checkpoint_pages) {
         return Ok(false);
-    };
-    checkpoint(connection, mode).map(|_| true)
+    }
+    checkpoint(connection, "PASSIVE").map(|_| true)
 }
 
 /// The pages in the write-ahead log, and how many of them are in the database too.

@@ -16,4 +16,5 @@ mod compression;
 mod fan_out;
 mod kill;
 mod leaks;
+mod rewound;
 mod shutdown;
