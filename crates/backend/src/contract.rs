@@ -59,7 +59,7 @@ pub use reading::{
 pub use references::{
     a_deletion_erases_the_message_and_its_edits, a_folded_read_says_what_it_covers,
     a_message_has_so_many_reactions_at_most, a_page_shows_messages_as_they_were_edited,
-    a_reaction_is_given_once_by_each_user, a_trimmed_message_is_no_target,
+    a_reaction_is_given_once_by_each_user, a_trimmed_message_is_no_target, an_erased_payload_weighs_nothing,
     references_are_refused_for_a_reason,
 };
 pub use test_clock::TestClock;
@@ -130,6 +130,7 @@ macro_rules! store_contract {
             a_reaction_is_given_once_by_each_user
             a_message_has_so_many_reactions_at_most
             a_deletion_erases_the_message_and_its_edits
+            an_erased_payload_weighs_nothing
             a_folded_read_says_what_it_covers
             a_random_run_agrees_with_the_model
         );

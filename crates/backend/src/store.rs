@@ -45,7 +45,8 @@ pub struct Append {
     pub channel: ChannelName,
     /// What is published.
     pub payload: Payload,
-    /// What others see as its author.
+    /// What others see as its author; `None` is the server itself, also where it is asked who wrote a message or gave a
+    /// reaction.
     pub from: Option<UserName>,
     /// The scope of its key.
     pub publisher: Publisher,
@@ -175,8 +176,9 @@ pub struct Head {
 pub struct ReadResult {
     /// Ascending; without a hole in a log, unless it was read folded.
     pub entries: Vec<Arc<Publication>>,
-    /// The range that they are all of: what was asked for, cut to what is there and to what the window held. The first
-    /// is one more than the last if that is nothing.
+    /// The range that they are all of: what was asked for, cut to what is there and to what the window held. It reaches
+    /// up to the entry that did not fit any more, holes and references before that included. The first is one more than
+    /// the last if that is nothing.
     pub covered: (Offset, Offset),
     /// The first offset that can be read, when this was read.
     pub floor: Offset,

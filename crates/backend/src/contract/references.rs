@@ -246,6 +246,24 @@ pub fn a_deletion_erases_the_message_and_its_edits(new_site: NewSite<'_>) {
     asker.close();
 }
 
+/// What is erased no longer counts against the bytes of its namespace.
+pub fn an_erased_payload_weighs_nothing(new_site: NewSite<'_>) {
+    let mut site = new_site();
+    let retentions: Retentions =
+        [("log", Retention { bytes: Some(1_000), ..Retention::default() })].into_iter().collect();
+    let mut asker = Asker::open_keeping(&mut *site, &TestClock::new(), &retentions);
+    asker.append(&post("log:a", &"x".repeat(500)));
+    asker.append(&refer(Op::Edit, 1, "ada", &"y".repeat(200)));
+    asker.append(&refer(Op::Delete, 1, "ada", ""));
+    // Three entries of 67 without a payload, and eight of 100: one byte too many.
+    asker.append_all(&vec![post("log:a", &"z".repeat(33)); 8]);
+    super::trimming::wait_for_floor(&mut asker, &channel(), 2);
+    asker.append(&post("log:a", &"z".repeat(33)));
+    super::trimming::wait_for_floor(&mut asker, &channel(), 3);
+    assert_eq!(asker.log(&channel()).len(), 10);
+    asker.close();
+}
+
 /// The window of a folded read counts messages; what is covered reaches to the next message that did not fit, and a read
 /// does not go on for ever among references.
 pub fn a_folded_read_says_what_it_covers(new_site: NewSite<'_>) {

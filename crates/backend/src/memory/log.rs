@@ -218,11 +218,7 @@ impl MemoryLog {
     fn forget_removals(&mut self, now: Timestamp) {
         while let Some(oldest) = self.removals.first_entry().filter(|oldest| oldest.key().0 <= now) {
             let (channel, offset) = oldest.remove();
-            if let Some(channel) = self.channels.get_mut(&channel)
-                && channel.entry(offset).is_some()
-            {
-                channel.trim(offset);
-            }
+            self.channels.get_mut(&channel).and_then(|channel| channel.trim(offset));
         }
     }
 
