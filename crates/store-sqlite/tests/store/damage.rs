@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rusqlite::Connection;
 use tempfile::tempdir;
-use trunkline_backend::{Located, Request, Store as _, StoreError};
+use trunkline_backend::{Direction, Located, Request, Store as _, StoreError};
 use trunkline_model::Offset;
 use trunkline_store_sqlite::Options;
 
@@ -56,6 +57,32 @@ fn a_damaged_page_is_an_error_of_those_who_need_it() {
         assert!(matches!(answer, Ok(_) | Err(StoreError::NotStored(_))), "{answer:?}");
     }
     assert_eq!(rig.texts("log:new").len(), 50, "what it needs is whole");
+}
+
+#[test]
+fn a_hole_in_a_log_is_an_error_and_never_a_shorter_page() {
+    let check = |offset: i64, folded: bool| {
+        let dir = tempdir().expect("a directory");
+        filled(dir.path());
+        let database = Connection::open(dir.path().join("trunkline.db")).expect("it opens");
+        database
+            .execute("DELETE FROM log WHERE channel = 1 AND offset = ?1", [offset])
+            .expect("there is no entry any more");
+        drop(database);
+        let rig = Rig::open(dir.path(), Options::default());
+        for direction in [Direction::Forward, Direction::Backward] {
+            let read = rig.read("log:0", direction, folded);
+            assert!(
+                matches!(&read, Err(StoreError::NotStored(why)) if why.contains(&format!("offset {offset}"))),
+                "{offset} {direction:?}: {read:?}"
+            );
+        }
+        assert_eq!(rig.texts("log:1").len(), 100, "another channel is whole");
+    };
+    for offset in [1, 50, 100] {
+        check(offset, false);
+        check(offset, true);
+    }
 }
 
 #[test]

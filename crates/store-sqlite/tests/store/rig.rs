@@ -78,16 +78,19 @@ impl Rig {
 
     /// All entries of a channel.
     pub(crate) fn log(&self, channel: &str) -> Result<Vec<Arc<Publication>>, StoreError> {
+        self.read(channel, Direction::Forward, false)
+    }
+
+    /// All entries of a channel, read from one of its ends.
+    pub(crate) fn read(
+        &self,
+        channel: &str,
+        direction: Direction,
+        folded: bool,
+    ) -> Result<Vec<Arc<Publication>>, StoreError> {
         let window = Window { entries: u32::MAX, bytes: usize::MAX };
         let (first, last) = (Offset(1), Offset(u64::MAX));
-        let read = Read {
-            channel: name(channel),
-            first,
-            last,
-            direction: Direction::Forward,
-            window,
-            folded: false,
-        };
+        let read = Read { channel: name(channel), first, last, direction, window, folded };
         match self.ask(Request::Read(ticket(0), read)) {
             Answer::Read(_, answer) => answer.map(|read| read.entries),
             other => panic!("a read was answered with {other:?}"),
