@@ -154,9 +154,11 @@ impl Trimmer {
         }
         let mut budget = Budget { rows: STEP, looks: LOOKED_AT };
         forget_removals(connection, now, &mut budget)?;
-        self.trim_channels(connection, &mut budget)?;
+        if self.namespaces(connection)?.iter().any(|namespace| namespace.retention.entries.is_some()) {
+            self.trim_channels(connection, &mut budget)?;
+        }
         let mut more = budget.is_spent();
-        let mut namespaces = self.namespaces(connection)?;
+        let mut namespaces = self.namespaces(connection)?; // as they weigh now
         // Each is the first in its turn, so that none waits for ever behind one that always has more to trim.
         self.steps = self.steps.wrapping_add(1);
         let first = self.steps % namespaces.len().max(1);

@@ -1,6 +1,8 @@
 //! What the contract cannot see of retention: the account of bytes, the numbers of rows, and databases from before it.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +10,10 @@ use rusqlite::Connection;
 use tempfile::tempdir;
 use trunkline_backend::contract::TestClock;
 use trunkline_backend::{Append, Located, Retentions, StoreError};
-use trunkline_model::{Epoch, Offset, Op, Position, Reference, Retention, Role};
+use trunkline_model::{Entry, EntryName, Epoch, Offset, Op, Position, Reference, Retention, Role};
 use trunkline_store_sqlite::Options;
 
-use crate::rig::{Rig, keyed, post};
+use crate::rig::{Rig, child, child_directory, keyed, post};
 
 /// Heads asked for until a store must have trimmed. A bound, so that a failing test ends.
 const PATIENCE: u32 = 300_000;
@@ -35,7 +37,7 @@ fn assert_accounts(dir: &Path) {
                 SELECT ifnull(sum(length(payload) + ifnull(length(CAST(author AS BLOB)), 0)
                     + ifnull(length(CAST(key AS BLOB)), 0) + 64), 0)
                 FROM log JOIN channels ON channels.id = log.channel
-                WHERE channels.namespace = namespaces.id)",
+                WHERE channels.namespace = namespaces.id AND log.entry IS NULL)",
             [],
             |row| row.get(0),
         )
@@ -101,6 +103,59 @@ fn role(channel: &str, round: usize, at: usize) -> Role {
     let op = [Op::Edit, Op::React, Op::Delete][(at + round) % 3];
     let newest = (round * 4) as u64;
     Role::Reference(Reference { target: Offset(newest.saturating_sub((at * 5) as u64 % kept)), op })
+}
+
+#[test]
+fn accounts_and_folds_survive_a_kill() {
+    let dir = tempdir().expect("a directory");
+    for round in 0..8_u64 {
+        let mut child = child("trimming::child_that_trims", dir.path(), "")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let answered = lines.filter(|line| line.ends_with("batch"));
+        assert!(answered.take(5 + round as usize * 7).count() > 0);
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+        // The log beside the database is part of it until a store opens.
+        drop(Rig::open(dir.path(), Options { check_size_max: u64::MAX, ..Options::default() }));
+        assert_accounts(dir.path());
+    }
+}
+
+#[test]
+fn child_that_trims() {
+    let Some(dir) = child_directory() else { return };
+    let retentions = [
+        ("few", Retention { entries: Some(40), ..Retention::default() }),
+        ("small", Retention { bytes: Some(20_000), ..Retention::default() }),
+        ("map", Retention { removals: Duration::ZERO, ..Retention::default() }),
+    ];
+    let options =
+        Options { retentions: retentions.into_iter().collect(), checkpoint_pages: 16, ..Options::default() };
+    let rig = Rig::open(&dir, options);
+    for round in 0.. {
+        let newest = rig.head("few:a").position.offset.0;
+        let appends = (0..40_u64).map(|at| {
+            let channel = ["few:a", "small:a", "map:a"][at as usize % 3];
+            let role = match channel {
+                "few:a" if at % 2 == 0 => Role::Reference(Reference {
+                    target: Offset(newest.saturating_sub(at % 30)),
+                    op: [Op::Edit, Op::React, Op::Delete][(at as usize / 2 + round) % 3],
+                }),
+                "map:a" => Role::Entry(Box::new(Entry {
+                    name: EntryName::parse(&(at % 7).to_string()).ok(),
+                    removed: (at + round as u64).is_multiple_of(4),
+                    ..Entry::default()
+                })),
+                _ => Role::Message,
+            };
+            Append { role, moderates: true, ..post(channel, "x".repeat(at as usize * 9)) }
+        });
+        rig.append_all(appends.collect());
+        println!("\nbatch");
+    }
 }
 
 #[test]
