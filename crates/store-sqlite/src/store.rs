@@ -120,6 +120,7 @@ impl SqliteStore {
             refuses: false,
             emptying_failed_at: None,
             holds_erased: false,
+            rests: 0,
             trimming_fails: false,
             syncs: true,
             unsynced_since: None,

@@ -31,6 +31,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long the writer rests until it looks again.
 const REST: Duration = Duration::from_secs(1);
 
+/// After so many rests without anything to store the writer looks for expired keys, which otherwise go in step with new
+/// ones.
+const RESTS_PER_KEYS: u32 = 10;
+
 /// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
 const FORGOTTEN_AT_REST: usize = 512;
 
@@ -72,6 +76,8 @@ pub(crate) struct Writer {
     pub(crate) emptying_failed_at: Option<Instant>,
     /// Whether the write-ahead log may still hold payloads that were erased from the database.
     pub(crate) holds_erased: bool,
+    /// Rests since something was stored, or expired keys were looked for.
+    pub(crate) rests: u32,
     /// Whether trimming failed the last time, and that was told.
     pub(crate) trimming_fails: bool,
     /// Whether the connection syncs what it commits.
@@ -104,23 +110,36 @@ impl Writer {
                 Taken::Items(batch) => {
                     let answers = self.store(batch);
                     (self.sink)(answers);
-                    self.sync_if_due(UNSYNCED_MAX);
-                    if self.trimmer.is_due() {
-                        self.trim();
-                    }
-                    self.checkpoint();
-                    patience = PAUSE;
+                    patience = self.survive(Self::tidy);
                 }
-                Taken::Nothing => {
-                    self.sync_if_due(UNSYNCED_MAX);
-                    patience = self.rest();
-                }
+                Taken::Nothing => patience = self.survive(Self::rest),
                 Taken::Closed => {
                     self.sync_if_due(Duration::ZERO);
                     return;
                 }
             }
         }
+    }
+
+    /// What is done behind an answer. Returns how long to wait for what comes next.
+    fn tidy(&mut self) -> Duration {
+        self.sync_if_due(UNSYNCED_MAX);
+        if self.trimmer.is_due() {
+            self.trim();
+        }
+        self.checkpoint();
+        self.rests = 0;
+        PAUSE
+    }
+
+    /// Does `work`, of which nobody waits for an answer. A panic in it leaves a connection of which nothing is left.
+    fn survive(&mut self, work: fn(&mut Self) -> Duration) -> Duration {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            tracing::error!(path = %self.path.display(), "the writer panicked at rest");
+            self.connection = None;
+            self.trimmer.restart();
+            REST
+        })
     }
 
     fn store(&mut self, batch: Vec<Waiting>) -> Vec<Answer> {
@@ -350,21 +369,39 @@ impl Writer {
 
     /// What is done while nothing waits. Returns how long to rest before the next time.
     fn rest(&mut self) -> Duration {
+        self.sync_if_due(UNSYNCED_MAX);
         if !self.is_in_place() {
             return REST;
         }
         let more = self.trim();
+        self.checkpoint();
         self.empty_erased();
-        let Some(connection) = &self.connection else { return REST };
+        if more {
+            return Duration::ZERO;
+        }
+        self.rests += 1;
+        let more = self.rests > RESTS_PER_KEYS && self.forget_keys();
+        if more { Duration::ZERO } else { REST }
+    }
+
+    /// Deletes some expired keys. Returns whether there may be more.
+    fn forget_keys(&mut self) -> bool {
+        let Some(connection) = &self.connection else { return false };
         match keys::forget(connection, (self.options.clock)(), FORGOTTEN_AT_REST) {
+            Ok(FORGOTTEN_AT_REST) => {
+                count(&self.tally.keys_forgotten, FORGOTTEN_AT_REST);
+                self.checkpoint();
+                true
+            }
             Ok(forgotten) => {
                 count(&self.tally.keys_forgotten, forgotten);
-                self.checkpoint();
-                if more || forgotten == FORGOTTEN_AT_REST { Duration::ZERO } else { REST }
+                self.rests = 0;
+                false
             }
             Err(error) => {
                 tracing::warn!(%error, path = %self.path.display(), "expired keys could not be deleted");
-                REST
+                self.rests = 0;
+                false
             }
         }
     }
