@@ -83,7 +83,12 @@ impl<'c> Transaction<'c> {
         }
         match self.check_reference(known, append)? {
             Ok(None) => {}
-            Ok(Some(first)) => return Ok(Ok(first)),
+            Ok(Some(first)) => {
+                if let Some(head) = known {
+                    self.answer_overtaken(head.id, append, &first, now)?;
+                }
+                return Ok(Ok(first));
+            }
             Err(refusal) => return Ok(Err(refusal)),
         }
         let head = match known {
