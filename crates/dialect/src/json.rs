@@ -1,5 +1,6 @@
 //! `trunkline.v1`: one flat JSON object per text message. `protocol/trunkline-v1.md` is the specification.
 
+pub mod client;
 mod publishing;
 
 use std::borrow::Cow;

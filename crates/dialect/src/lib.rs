@@ -10,7 +10,7 @@
 //! ```
 //!
 //! - [`json`]: `trunkline.v1`, flat JSON objects that one can type by hand; `protocol/trunkline-v1.md` is its
-//!   specification.
+//!   specification. [`json::client`] is the client's side of it: writes commands, reads what a server says.
 //! - [`plain`]: `/room/{name}`, where every frame is a publication and nothing else is said.
 
 pub mod json;

@@ -105,7 +105,8 @@ pub(crate) struct WireCommand<'a> {
     pub(crate) max_rate: Option<&'a RawValue>,
 }
 
-fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
+/// A field whose `null` is a value like any other.
+pub(crate) fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
