@@ -104,7 +104,14 @@ impl Connect {
         Reconnecting::new(self, backoff)
     }
 
-    pub(crate) async fn attempt(self) -> Result<Socket, Failure> {
+    /// Connects as awaiting it does, but says of a refusal also for how long the server wants us to stay away
+    /// (`Retry-After`): for callers with a way of their own to connect again.
+    ///
+    /// # Errors
+    /// [`Failure`]: why there is no socket.
+    ///
+    /// Cancel-safe: dropping it cuts the line.
+    pub async fn attempt(self) -> Result<Socket, Failure> {
         let url = Url::parse(&self.url).map_err(Error::Usage)?;
         let handshake = self.handshake(&url)?;
         #[cfg(feature = "tls")]
@@ -147,10 +154,13 @@ impl Connect {
 }
 
 /// Why there is no socket.
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// How long the server wants us to stay away.
-    pub(crate) retry_after: Option<Duration>,
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The error; [`Error::is_retryable`] says whether trying again can help.
+    pub error: Error,
+    /// How long the server wants us to stay away, if it said so.
+    pub retry_after: Option<Duration>,
 }
 
 impl From<Error> for Failure {

@@ -163,7 +163,7 @@ mod sync;
 
 pub use backoff::Backoff;
 pub use bytes::Bytes;
-pub use client::{Connect, connect};
+pub use client::{Connect, Failure, connect};
 pub use compression::Compression;
 #[cfg(feature = "tls")]
 pub use error::TlsError;

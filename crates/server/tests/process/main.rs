@@ -17,4 +17,5 @@ mod fan_out;
 mod kill;
 mod leaks;
 mod rewound;
+mod sdk;
 mod shutdown;
