@@ -1,10 +1,10 @@
 //! A process that is killed under load loses nothing that it has acknowledged. (A kill does not test the
-//! sync to the medium: what the process has written, the system still writes.)
+//! sync to the medium: what the process has written, the system still writes. `power` does.)
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,7 @@ const CHANNELS: u64 = 5;
 
 /// What a child has told: channel, offset, epoch, and the text that it had appended.
 #[derive(PartialEq, Eq, Hash, Clone, Debug)]
-struct Acknowledged {
+pub(crate) struct Acknowledged {
     channel: String,
     offset: u64,
     epoch: String,
@@ -33,16 +33,16 @@ fn what_was_acknowledged_survives_a_kill() {
     for round in 0..ROUNDS {
         let before = acknowledged.len();
         // Anywhere from the first answers to well behind several checkpoints.
-        acknowledged.extend(kill_after(dir.path(), 1 + (round * 7_919) % 3_000));
+        let mut child = child("crash::child_that_appends", dir.path(), "");
+        acknowledged.extend(kill_after(&mut child, 1 + (round * 7_919) % 3_000));
         check(dir.path(), &acknowledged, &acknowledged[before..]);
     }
     assert!(acknowledged.len() > 20_000, "{} acknowledged", acknowledged.len());
 }
 
 /// Starts a child, kills it when it has told of `count` appends, and returns all that it has told.
-fn kill_after(dir: &Path, count: u64) -> Vec<Acknowledged> {
-    let mut child =
-        child("crash::child_that_appends", dir, "").stdout(Stdio::piped()).spawn().expect("it starts");
+pub(crate) fn kill_after(child: &mut Command, count: u64) -> Vec<Acknowledged> {
+    let mut child = child.stdout(Stdio::piped()).spawn().expect("it starts");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
     let mut told = Vec::new();
     for line in stdout.lines().map_while(Result::ok) {
@@ -62,7 +62,7 @@ fn kill_after(dir: &Path, count: u64) -> Vec<Acknowledged> {
 
 /// Everything acknowledged is where it was said to be, nothing is there twice, nothing is missing between;
 /// and the keys of the last life are remembered.
-fn check(dir: &Path, acknowledged: &[Acknowledged], latest: &[Acknowledged]) {
+pub(crate) fn check(dir: &Path, acknowledged: &[Acknowledged], latest: &[Acknowledged]) {
     let rig = Rig::open(dir, Options::default());
     let mut entries = HashMap::new();
     let mut texts = HashSet::new();

@@ -9,6 +9,8 @@ mod erasing;
 mod faults;
 mod opening;
 mod plans;
+#[cfg(target_os = "linux")]
+mod power;
 mod rig;
 mod trimming;
 mod work;
