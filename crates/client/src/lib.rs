@@ -8,7 +8,8 @@
 //!                                                     socket, clock, dice       pure
 //! ```
 //!
-//! ```no_run
+#![cfg_attr(feature = "driver", doc = "```no_run")]
+#![cfg_attr(not(feature = "driver"), doc = "```ignore")]
 //! # async fn run() -> Result<(), trunkline_client::Error> {
 //! use trunkline_client::{Client, Notice, Update};
 //!

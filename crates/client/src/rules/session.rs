@@ -2,13 +2,15 @@
 //! channels, publishing with keys until there is an answer, asking for pages. Opens no line, reads no clock and throws no
 //! dice: its driver does.
 
+mod sending;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use trunkline_dialect::json::client::{self, Published, Refusal, ServerMessage, Subscribed, Welcome};
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, ErrorCode, HistoryQuery, Publish, Secret, Start,
-    Subscribe, Timestamp, close,
+    Action, ChannelName, CommandId, Connect, ErrorCode, HistoryQuery, Publish, Secret, Start, Subscribe,
+    Timestamp, close,
 };
 
 use super::backoff::{Backoff, share};
@@ -439,75 +441,6 @@ impl Session {
         }
     }
 
-    /// Sends all that can be sent now.
-    fn flush(&mut self, now: Duration) {
-        let Some((ts, at)) = self.clock.filter(|_| self.is_online()) else { return };
-        let server_time = Timestamp(ts.0 + u64::try_from((now - at).as_millis()).unwrap_or(u64::MAX));
-        self.flush_channels(now);
-        self.flush_pages();
-        while self.outgoing.sent() < self.limits.publishes_in_flight {
-            let command = self.next_command;
-            let Some(publish) = self.outgoing.send_next(now, server_time, command) else { break };
-            self.ask(Action::Publish(publish), Asked::Publish);
-        }
-    }
-
-    /// What the server does not take is not sent to it.
-    fn refuse_too_large(&mut self) {
-        let Some(size_max) = self.message_size_max else { return };
-        while let Some(draft) = self.outgoing.take_larger_than(size_max) {
-            let size = draft.size();
-            draft
-                .id
-                .into_iter()
-                .for_each(|id| self.not_published(id, PublishError::TooLarge { size, size_max }));
-        }
-    }
-
-    fn flush_channels(&mut self, now: Duration) {
-        let mut asked = Vec::new();
-        for (channel, following) in &mut self.channels {
-            let id = self.next_command;
-            if let Some(start) = following.ask(now, Some(id)) {
-                let subscribe = Subscribe { channel: channel.clone(), start };
-                asked.push((id, Action::Subscribe(subscribe), Asked::Subscribe(channel.clone())));
-                self.next_command += 1;
-            } else if let Some(query) = following.ask_page(now, id, &self.limits) {
-                asked.push((id, Action::History(query), Asked::Fill(channel.clone())));
-                self.next_command += 1;
-            }
-        }
-        for (id, action, about) in asked {
-            self.asked.insert(id, about);
-            self.send(Some(id), action);
-        }
-    }
-
-    fn flush_pages(&mut self) {
-        let under_way = |id: &RequestId| {
-            self.asked.values().any(|asked| matches!(asked, Asked::Page(page) if page == id))
-        };
-        let waiting: Vec<_> =
-            self.pages.iter().filter(|(id, _)| !under_way(id)).map(|(id, q)| (*id, q.clone())).collect();
-        for (id, query) in waiting {
-            self.ask(Action::History(query), Asked::Page(id));
-        }
-    }
-
-    fn ask(&mut self, action: Action, asked: Asked) {
-        let id = self.next_command;
-        self.next_command += 1;
-        self.asked.insert(id, asked);
-        self.send(Some(id), action);
-    }
-
-    fn send(&mut self, id: Option<i64>, action: Action) {
-        let mut out = Vec::new();
-        client::encode(&Command { id: id.map(CommandId::Number), action }, &mut out);
-        let text = String::from_utf8(out).expect("commands are JSON, and JSON is text");
-        self.outputs.push_back(Output::Send(text));
-    }
-
     fn hang_up(&mut self, now: Duration, random: u64) {
         self.outputs.push_back(Output::Hangup);
         self.lost(None, now, random);
@@ -522,6 +455,9 @@ impl Session {
         // The server asks the same of all its clients, so chance comes on top.
         let retry_in = retry.map_or(jitter, |retry| retry.min(self.limits.retry_max) + jitter.min(retry));
         self.off_line();
+        for channel in self.channels.keys().cloned().collect::<Vec<_>>() {
+            self.tell(&channel, now);
+        }
         self.line = Line::Waiting { until: now + retry_in };
         self.event(Event::Offline { retry_in });
     }

@@ -160,6 +160,10 @@ impl Timeline {
     /// is ever seen.
     pub fn handle_page(&mut self, page: &Page) {
         let (Offset(lo), Offset(hi)) = (page.lo, page.hi);
+        // Of a place that the log does not have any more: it was asked for before a rewind.
+        if page.lo > page.top.next() {
+            return;
+        }
         self.raise_top(page.top);
         if self.range.is_none() {
             let known = (hi < lo && page.top.0 == hi).then_some(page.epoch);

@@ -4,7 +4,7 @@
 //! Of the figures that this contract was chosen for (fetch and then subscribe lost or doubled something in 72 % of
 //! runs, subscribe and then fetch in 32 %) the simulation is the port, with the timeline of the SDK in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rng::Rng;
 use trunkline_client::rules::{Page, Timeline};
@@ -73,6 +73,8 @@ struct World {
     timeline: Timeline,
     /// The fetch that is under way.
     fetching: Option<u64>,
+    /// All offsets that have come over this line, if there is always room for them; the model of the merge.
+    come: Option<BTreeSet<u64>>,
     /// What was appended, since the last rewind took it back.
     seen: Vec<(u64, u64)>,
 }
@@ -93,6 +95,7 @@ impl World {
             subscribed: false,
             timeline: Timeline::new(10_000, ahead),
             fetching: None,
+            come: (ahead > 3).then(BTreeSet::new),
             seen: Vec::new(),
             rng,
         };
@@ -133,6 +136,7 @@ impl World {
         self.line += 1;
         self.arrivals.clear();
         self.timeline.line_lost();
+        self.come.iter_mut().for_each(BTreeSet::clear);
         (self.subscribed, self.fetching) = (false, None);
         let since = self.timeline.position();
         self.will_arrive(Arrival::Subscribe(since));
@@ -208,6 +212,7 @@ impl World {
                 Some(Lost::Rewound(keep)) => {
                     self.look();
                     self.timeline.rewind(keep.map(Offset));
+                    self.come.iter_mut().for_each(BTreeSet::clear);
                     self.seen.retain(|(offset, _)| keep.is_some_and(|keep| *offset <= keep));
                     if keep.is_none() {
                         self.fetch(Ask::Newest);
@@ -216,8 +221,13 @@ impl World {
                 }
                 Some(Lost::Limit) | None => self.timeline.stand_at(at),
             },
-            Arrival::Message(message) => self.timeline.handle_message(message),
+            Arrival::Message(message) => {
+                let offset = message.offset.expect("a log has offsets").0;
+                self.come.iter_mut().for_each(|come| come.extend([offset]));
+                self.timeline.handle_message(message);
+            }
             Arrival::Page(page) => {
+                self.come.iter_mut().for_each(|come| come.extend(page.lo.0..=page.hi.0));
                 self.timeline.handle_page(&page);
                 self.fetching = None;
             }
@@ -297,7 +307,8 @@ impl World {
         }
     }
 
-    /// What was appended is the log, each entry once and in order.
+    /// What was appended is the log, each entry once and in order, and all that can be: the merge is the union of what has
+    /// come.
     fn look(&mut self) {
         while let Some(message) = self.timeline.poll_appended() {
             let offset = message.offset.expect("a log has offsets").0;
@@ -305,6 +316,9 @@ impl World {
                 assert_eq!(offset, last + 1, "no gap and no double");
             }
             self.seen.push((offset, uid(&message.payload)));
+        }
+        if let (Some(come), Some(head)) = (&self.come, self.timeline.head()) {
+            assert!(!come.contains(&head.next().0), "{} has come and {head} is the head", head.next());
         }
     }
 
@@ -352,4 +366,14 @@ fn nothing_is_lost_or_doubled_in_whatever_order_things_come() {
         }
     }
     eprintln!("{RUNS} runs, {appended} messages, 0 lost, 0 doubled");
+}
+
+/// A page that was asked for before the log was rewound, of a place that it does not have any more.
+#[test]
+fn a_page_beyond_the_top_is_passed_over() {
+    let mut timeline = Timeline::new(10, 10);
+    let epoch = Epoch::from_random(7);
+    let (top, lo, hi) = (Offset(11), Offset(32), Offset(31));
+    timeline.handle_page(&Page { epoch, top, lo, hi, items: Vec::new(), floor: Offset(1), more: true });
+    assert_eq!((timeline.head(), timeline.wants()), (None, None));
 }
