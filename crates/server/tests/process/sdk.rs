@@ -6,10 +6,12 @@ mod kill;
 mod readme;
 
 use serde_json::json;
-use trunkline_client::{Client, Closed, Connect, Error, Limits, Notice, Offset, PublishError, Update, ws};
+use trunkline_client::{
+    Client, Closed, Connect, Error, Limits, Notice, Offset, PublishError, Subscription, Update, ws,
+};
 
 use crate::patience::soon;
-use crate::server::{Folder, Server};
+use crate::server::{Folder, Server, run};
 use forwarder::Forwarder;
 
 /// Waits that are worth waiting for in a test.
@@ -115,6 +117,61 @@ async fn what_is_refused_says_why() {
     assert_eq!(second, Err(Error::SubscribedAlready));
     drop(first);
     soon("a subscription", chat.subscribe()).await.expect("the first one is gone");
+}
+
+/// A backup is restored that is older than what everyone has seen: all are told from where, and what is gone comes back
+/// from its author, under the same keys.
+#[tokio::test]
+async fn what_a_restored_backup_lacks_comes_back_from_its_author() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let forwarder = Forwarder::start().await;
+    forwarder.lead_to(server.address());
+    let (author, reader) = (connect(&forwarder.url()), connect(&forwarder.url()));
+    let chat = author.channel("chat:lobby").expect("a name");
+    let mut own = soon("a subscription", chat.subscribe()).await.expect("it is followed");
+    let read = reader.channel("chat:lobby").expect("a name");
+    let mut updates = soon("a subscription", read.subscribe()).await.expect("it is followed");
+    let mut keys = Vec::new();
+    let mut say = async |count: usize| {
+        for _ in 0..count {
+            let receipt = soon("an answer", chat.publish(json!("x"))).await.expect("it is stored");
+            keys.push(receipt.key);
+        }
+    };
+    say(5).await;
+    let (data, backup) = (folder.data(), folder.path().join("backup.db"));
+    let (data, backup) = (data.to_str().expect("UTF-8"), backup.to_str().expect("UTF-8"));
+    assert!(run(&["backup", backup, "--data", data], "").await.status.success());
+    say(3).await;
+    for updates in [&mut own, &mut updates] {
+        assert_eq!(story(updates, 8).await, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+    }
+    server.kill();
+    std::fs::rename(data, folder.path().join("old")).expect("it can be moved");
+    assert!(run(&["restore", backup, "--data", data], "").await.status.success());
+    let server = Server::start(&folder);
+    forwarder.lead_to(server.address());
+    for updates in [&mut own, &mut updates] {
+        assert_eq!(story(updates, 4).await, ["Rewound { keep: Some(#5) }", "6", "7", "8"]);
+    }
+    let page = soon("a page", chat.newest(100)).await.expect("there is one");
+    let stored: Vec<_> = page.items.into_iter().map(|item| item.key.expect("the SDK gives keys")).collect();
+    assert_eq!(stored, keys, "all of it is back, once and in order");
+}
+
+/// The offsets of the messages, and the notices between them. That nothing was missed is no news.
+async fn story(updates: &mut Subscription, count: usize) -> Vec<String> {
+    let mut told = Vec::new();
+    while told.len() < count {
+        match soon("an update", updates.next()).await.expect("it goes on") {
+            Update::Message(message) => told.push(message.offset.expect("a log has offsets").to_string()),
+            Update::Notice(Notice::Recovered { .. }) => {}
+            Update::Notice(notice) => told.push(format!("{notice:?}")),
+            other => panic!("{other:?}"),
+        }
+    }
+    told
 }
 
 /// A reader that takes nothing for a long time gets all of it afterwards, once and in order.
