@@ -107,3 +107,36 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Notice;
+
+    #[test]
+    fn a_full_queue_pauses_its_channel_until_most_of_it_is_read() {
+        let driver = Arc::new(Notify::new());
+        let inbox = Inbox::new(Arc::clone(&driver));
+        let update = || Update::Notice(Notice::Missed { messages: 1 });
+        let paused: Vec<usize> = (1..=HIGH + 100).filter(|_| inbox.push(update())).collect();
+        assert_eq!(paused, [HIGH], "it is said once, at the cap");
+        let mut read = 0;
+        while !inbox.take_room() {
+            assert_eq!(inbox.try_next(), Some(Ok(update())));
+            read += 1;
+        }
+        assert_eq!(read, HIGH + 100 - LOW);
+        assert!(!inbox.push(update()) && !inbox.take_room(), "it goes on");
+    }
+
+    #[test]
+    fn what_came_before_the_end_is_read_before_it() {
+        let inbox = Inbox::new(Arc::new(Notify::new()));
+        let update = Update::Notice(Notice::Recovered { messages: 1 });
+        inbox.push(update.clone());
+        inbox.end(Error::SubscribedAlready);
+        inbox.end(Error::Closed(crate::rules::Closed::ByUs));
+        assert_eq!(inbox.try_next(), Some(Ok(update)));
+        assert_eq!([inbox.try_next(), inbox.try_next()], [const { Some(Err(Error::SubscribedAlready)) }; 2]);
+    }
+}

@@ -1,13 +1,25 @@
-//! What the fuzzer of the JSON dialect checks, run here over its committed inputs. Not the fuzzer itself, which
-//! `cargo fuzz` builds from `fuzz/` and from the same file.
+//! What the fuzzers of the JSON dialect check, run here over their committed inputs. Not the fuzzers themselves, which
+//! `cargo fuzz` builds from `fuzz/` and from the same files.
 
 use std::path::Path;
 
 mod json;
+mod json_client;
 
 #[test]
 fn corpus() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/json");
+    over("json", json::check);
+}
+
+#[test]
+fn corpus_of_a_client() {
+    over("json_client", json_client::check);
+    // Whatever a server reads as a command a client can write.
+    over("json", json_client::check);
+}
+
+fn over(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
     paths.sort();
@@ -15,13 +27,13 @@ fn corpus() {
     for path in paths {
         let input = std::fs::read(&path).expect("a readable file");
         println!("{}", path.display());
-        json::check(&input);
+        check(&input);
         // Cut anywhere and with any byte flipped.
         for at in 0..input.len() {
-            json::check(&input[..at]);
+            check(&input[..at]);
             let mut flipped = input.clone();
             flipped[at] ^= 1 << (at % 8);
-            json::check(&flipped);
+            check(&flipped);
         }
     }
 }
