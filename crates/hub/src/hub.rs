@@ -57,6 +57,12 @@ impl Hub {
         self.shard.is_behind(worker)
     }
 
+    /// How many channels this worker holds the state of: at most [`Limits::channels`].
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.shard.channels()
+    }
+
     /// Says how many messages the queue to `worker` has room for. At least once per turn.
     pub fn handle_room(&mut self, now: Moment, worker: u16, free: usize, out: &mut Vec<Output>) {
         self.peers.set_room(worker, free);

@@ -203,6 +203,10 @@ impl Shard {
         self.waiting.is_empty() && self.read_queue.is_empty() && self.behind.iter().all(Vec::is_empty)
     }
 
+    pub(crate) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
     pub(crate) fn is_behind(&self, worker: u16) -> bool {
         self.behind.get(usize::from(worker)).is_some_and(|behind| !behind.is_empty())
     }

@@ -27,11 +27,11 @@ impl World {
             return Ok(());
         }
         match self.rng.below(100) {
-            0..=54 => (0..self.rng.pick(&[1, 1, 2, 8])).for_each(|_| self.publish(index)),
-            55..=80 => self.subscribe(index),
-            81..=86 => self.unsubscribe(index, None),
-            87..=91 => self.page(index),
-            92..=93 => self.ping(index),
+            0..=59 => (0..self.rng.pick(&[1, 1, 2, 8])).for_each(|_| self.publish(index)),
+            60..=82 => self.subscribe(index),
+            83..=87 => self.unsubscribe(index, None),
+            88..=93 => self.page(index),
+            94..=95 => self.ping(index),
             _ => self.close(index)?,
         }
         Ok(())
@@ -86,7 +86,11 @@ impl World {
             let known = self.clients[index].keys();
             if !known.is_empty() && self.rng.percent(30) {
                 let (first, again) = self.rng.pick(known);
-                (channel, key) = (first, Some(again));
+                key = Some(again);
+                // In another channel the same key is another one.
+                if self.rng.percent(80) {
+                    channel = first;
+                }
             } else {
                 let dated = self.rng.percent(50).then(|| self.node.now().ts.0);
                 key = Some(self.clients[index].key(&channel, dated));
@@ -98,8 +102,10 @@ impl World {
     }
 
     fn send_publication(&mut self, index: usize, id: Option<i64>, sent: Sent) {
-        let padding = "x".repeat(self.rng.below(60));
-        let payload = Payload::new(Form::Text, format!("{} {padding}", sent.uid));
+        // Some are just as large as they may be.
+        let most = self.setting.chat.message_size_max - sent.uid.len() - 1;
+        let size = if self.rng.percent(2) { most } else { self.rng.below(60) };
+        let payload = Payload::new(Form::Text, format!("{} {}", sent.uid, "x".repeat(size)));
         let Sent { channel, key, .. } = sent.clone();
         self.clients[index].publishes(id, sent);
         self.send(index, id, Action::Publish(Publish { key, ..Publish::new(channel, payload) }));

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use trunkline_model::{ChannelName, ErrorCode, HistoryQuery, Key, Offset, Position, Start};
+use trunkline_model::{ChannelName, ErrorCode, HistoryQuery, KEY_MAX, Key, Offset, Position, Start};
 
 use crate::node::Who;
 use crate::store::Log;
@@ -177,13 +177,15 @@ impl Client {
         format!("{}.{}.{}", self.name, self.serial, self.next_uid)
     }
 
-    /// A new key; a dated one says when it was made, in ms.
+    /// A new key; a dated one says when it was made, in ms. One in eight is as long as keys may be.
     pub(crate) fn key(&mut self, channel: &ChannelName, dated: Option<u64>) -> Key {
         self.next_key += 1;
         let key = match dated {
             Some(ms) => format!("{}-{}{}", base_36(ms), self.name, self.next_key),
             None => format!("{}-{}", self.name, self.next_key),
         };
+        let width = if self.next_key.is_multiple_of(8) { KEY_MAX } else { 0 };
+        let key = format!("{key:~<width$}");
         let key = Key::parse(&key).expect("a short key");
         self.keys.push((channel.clone(), key.clone()));
         key

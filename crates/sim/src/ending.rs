@@ -14,6 +14,7 @@ use crate::world::World;
 
 impl World {
     pub(crate) fn end(&mut self) -> Checked {
+        self.leave_steps();
         self.come_to_rest()?;
         self.come_back()?;
         self.come_to_rest()?;

@@ -20,6 +20,7 @@ mod hearing;
 mod node;
 mod rng;
 mod run;
+mod seat;
 mod setting;
 mod shrink;
 mod spelling;

@@ -7,12 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use trunkline_backend::Window;
 use trunkline_hub::{Hub, Input, Moment, Output, Peer, SessionId};
 use trunkline_model::{
     ChannelName, ClientId, Command, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Position,
     Publication, Publisher, Push, Reply, Secret, Timestamp, UserName,
 };
 
+use crate::seat::Seat;
 use crate::spelling::{check_command, check_heard};
 use crate::store::TestStore;
 use crate::violation::{Checked, Checker, Violation, broken, ensure};
@@ -34,19 +36,6 @@ pub enum Heard {
     Pushed(Push),
     /// It may send again.
     Ready,
-}
-
-#[derive(Debug)]
-struct Seat {
-    worker: u16,
-    id: SessionId,
-    open: bool,
-    heard: VecDeque<Heard>,
-    /// So many deliveries fit into the outbox until it has drained, and after that.
-    room: usize,
-    room_when_drained: usize,
-    /// Deliveries that were handed out before it fell behind may still come.
-    lagging: bool,
 }
 
 /// A node.
@@ -172,15 +161,7 @@ impl Node {
         let generation = &mut self.generations[usize::from(worker)][index];
         *generation += 1;
         let id = SessionId { index: index as u32, generation: *generation };
-        self.seats.push(Seat {
-            worker,
-            id,
-            open: true,
-            heard: VecDeque::new(),
-            room: usize::MAX,
-            room_when_drained: usize::MAX,
-            lagging: false,
-        });
+        self.seats.push(Seat::new(worker, id));
         self.handle(worker, Input::Opened { session: id, identity: name.map(identity) });
         who
     }
@@ -243,7 +224,7 @@ impl Node {
         if !self.crowded.is_empty() && !self.hold_room {
             let (worker, session) = self.crowded.remove(0);
             if let Some(who) = self.sits(worker, session) {
-                self.seats[who].room = self.seats[who].room_when_drained;
+                self.seats[who].drain();
             }
             self.handle(worker, Input::Drained { session });
             return true;
@@ -274,6 +255,11 @@ impl Node {
             self.hubs[usize::from(worker)].handle_room(now, other, free, &mut out);
             self.perform(worker, out);
         }
+    }
+
+    /// Whether something waits in the queue from one worker to another.
+    pub(crate) fn waits_between(&mut self, from: u16, to: u16) -> bool {
+        !self.queue(from, to).is_empty()
     }
 
     /// Hands over the oldest message of a queue; `false` if there is none.
@@ -332,7 +318,7 @@ impl Node {
 
     /// What was seen of the hubs' doings up to now, and whether what is under way is within the limits.
     pub(crate) fn check(&self) -> Checked {
-        let seen = self.broken.as_ref().or(self.store.broken.as_ref());
+        let seen = self.store.broken.as_ref().or(self.broken.as_ref());
         if let Some(violation) = seen {
             return Err(violation.clone());
         }
@@ -341,6 +327,10 @@ impl Node {
             let within = reads <= self.limits.reads_in_flight && appends <= self.limits.appends_in_flight;
             ensure(within, Checker::Caps, || {
                 format!("worker {worker} has {reads} reads, {appends} appends under way")
+            })?;
+            let channels = self.hubs[usize::from(worker)].channels();
+            ensure(channels <= self.limits.channels, Checker::Caps, || {
+                format!("worker {worker} holds {channels} channels")
             })?;
         }
         Ok(())
@@ -353,9 +343,7 @@ impl Node {
         self.uptime = Duration::ZERO;
         self.hubs = hubs(self.workers(), &self.limits, &self.namespaces);
         self.queues.iter_mut().for_each(VecDeque::clear);
-        for seat in &mut self.seats {
-            (seat.open, seat.heard) = (false, VecDeque::new());
-        }
+        self.seats.iter_mut().for_each(Seat::cut);
         self.slots.iter_mut().for_each(Vec::clear);
         self.generations.iter_mut().for_each(Vec::clear);
         self.admits.clear();
@@ -472,8 +460,9 @@ impl Node {
                     self.admits.push((who, presented));
                 }
                 Output::AwaitRoom { session } => {
-                    let has_room = self.sits(worker, session).is_some_and(|who| self.seats[who].room > 0);
-                    if has_room && !self.hold_room {
+                    let has_room = self.sits(worker, session).filter(|who| self.seats[*who].room > 0);
+                    if let Some(who) = has_room.filter(|_| !self.hold_room) {
+                        self.seats[who].gives_room();
                         self.handle(worker, Input::Drained { session });
                     } else {
                         self.crowded.push((worker, session));
@@ -527,9 +516,10 @@ impl Node {
         if self.spelled {
             check_heard(&heard).unwrap_or_else(|violation| self.breaks(violation));
         }
-        if let Some(who) = self.sits(worker, session) {
-            self.seats[who].heard.push_back(heard);
-        }
+        let Some(who) = self.sits(worker, session) else { return };
+        let bytes = self.limits.history_page_bytes.min(self.limits.outbox_bytes / 8);
+        let page = Window { entries: self.limits.history_page, bytes };
+        self.seats[who].hear(heard, page).unwrap_or_else(|violation| self.breaks(violation));
     }
 
     /// What is told of a log is committed by then.

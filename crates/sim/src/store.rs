@@ -259,6 +259,11 @@ impl TestStore {
         self.appended.get_mut(&worker)?.pop_front()
     }
 
+    /// Whether an append of `worker` was committed and its answer waits.
+    pub(crate) fn is_answered(&self, worker: u16) -> bool {
+        self.appended.get(&worker).is_some_and(|answers| !answers.is_empty())
+    }
+
     /// One of the answers to reads.
     pub fn take_answer(&mut self, index: usize) -> Answer {
         let answer = self.read.remove(index);

@@ -122,3 +122,20 @@ pub(crate) fn ensure(holds: bool, checker: Checker, what: impl FnOnce() -> Strin
 pub(crate) fn broken<T>(checker: Checker, what: impl Into<String>) -> Checked<T> {
     Err(Violation { checker, what: what.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_checker_has_a_name_of_its_own() {
+        let mut names: Vec<_> = Checker::ALL.iter().map(|checker| checker.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Checker::ALL.len());
+        assert!(
+            Checker::ALL.is_sorted(),
+            "the list is in the order of the declaration, so that none is left out"
+        );
+    }
+}

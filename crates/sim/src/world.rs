@@ -42,8 +42,9 @@ pub(crate) struct World {
     pub(crate) sessions: u64,
     disk: Disk,
     seed: u64,
-    /// The step that is being done, and what has happened, in words, if it is wanted.
-    step: u32,
+    /// The step that is being done; `None` before the first and after the last.
+    step: Option<u32>,
+    /// What has happened, in words, if it is wanted.
     trace: Option<Vec<String>>,
 }
 
@@ -63,7 +64,7 @@ impl World {
             sessions: 0,
             disk: Disk::Well,
             seed,
-            step: 0,
+            step: None,
             trace: traced.then(Vec::new),
         };
         world.write_the_past();
@@ -100,7 +101,7 @@ impl World {
     /// Does the step with this number.
     pub(crate) fn step(&mut self, number: u32) -> Checked {
         self.rng = Rng::of_step(self.seed, number);
-        self.step = number;
+        self.step = Some(number);
         match self.setting.kind(&mut self.rng) {
             StepKind::Act => self.act()?,
             StepKind::Queue => self.move_queue(),
@@ -128,18 +129,30 @@ impl World {
         self.node.check()
     }
 
+    /// The steps are done. The end draws the same whatever they were.
+    pub(crate) fn leave_steps(&mut self) {
+        self.rng = Rng::of_step(self.seed, u32::MAX);
+        self.step = None;
+    }
+
     // ---- what the node's loop, the disk and time do ----
 
     fn move_queue(&mut self) {
-        let workers = usize::from(self.node.workers());
-        let (from, to) = (self.rng.below(workers) as u16, self.rng.below(workers) as u16);
-        if from == to || (from, to) == self.setting.sluggish && self.rng.percent(80) {
+        let workers = self.node.workers();
+        let pairs: Vec<_> = (0..workers).flat_map(|from| (0..workers).map(move |to| (from, to))).collect();
+        let filled = pairs.into_iter().filter(|(from, to)| self.node.waits_between(*from, *to));
+        let filled: Vec<_> = filled.collect();
+        if filled.is_empty() {
+            return;
+        }
+        let (from, to) = self.rng.pick(&filled);
+        if (from, to) == self.setting.sluggish && self.rng.percent(80) {
             return;
         }
         if self.rng.percent(50) {
             self.node.tell_room(to);
         }
-        let count = self.rng.between(1, 4);
+        let count = self.rng.between(1, 6);
         let moved = (0..count).filter(|_| self.node.hand_over(from, to)).count();
         if moved > 0 {
             self.say(|| format!("worker {to} hears {moved} from worker {from}"));
@@ -147,15 +160,18 @@ impl World {
     }
 
     fn move_appends(&mut self) {
-        let commits = self.rng.between(0, 3);
+        let commits = self.rng.between(0, 5);
         if self.disk != Disk::Slow || self.rng.percent(10) {
             (0..commits).for_each(|_| self.commit());
         }
-        let worker = self.rng.below(self.node.workers().into()) as u16;
+        let answered: Vec<u16> =
+            (0..self.node.workers()).filter(|worker| self.node.store.is_answered(*worker)).collect();
+        let all: Vec<u16> = (0..self.node.workers()).collect();
+        let worker = self.rng.pick(if answered.is_empty() { &all } else { &answered });
         if self.rng.percent(50) {
             self.node.tell_room(worker);
         }
-        let (appends, reads) = (self.rng.between(0, 3), self.rng.below(3));
+        let (appends, reads) = (self.rng.between(0, 5), self.rng.below(3));
         let picks: Vec<usize> = (0..reads).map(|_| self.rng.below(1_000)).collect();
         let mut answered = 0;
         self.node.together(|node| {
@@ -290,20 +306,25 @@ impl World {
 
     pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>5}  {}", self.step, what()));
+            trace.push(told(self.step, &what()));
         }
     }
 
     pub(crate) fn say_of(&mut self, index: usize, what: impl FnOnce() -> String) {
         let Self { trace, clients, step, .. } = self;
         if let Some(trace) = trace {
-            trace.push(format!("{step:>5}  {} {}", clients[index].name, what()));
+            trace.push(told(*step, &format!("{} {}", clients[index].name, what())));
         }
     }
 
     pub(crate) fn into_records(self) -> (Tally, Vec<String>) {
         (self.tally, self.trace.unwrap_or_default())
     }
+}
+
+fn told(step: Option<u32>, what: &str) -> String {
+    let step = step.map_or(String::new(), |step| step.to_string());
+    format!("{step:>5}  {what}")
 }
 
 pub(crate) fn is_log(channel: &ChannelName) -> bool {
