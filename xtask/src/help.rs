@@ -12,6 +12,10 @@ cargo xtask CHORE
   conformance [server|client|all] [CASES…]
                                judge our echo server and client with the Autobahn suite
                                (CASES: core, limits, deflate, quick, all or numbers; default core limits)
+  sim --seed N | --seeds A..B [--steps N]
+                               run the hub at random beside a ground truth: one seed, told step by step, or many,
+                               until a promise is broken; then the run is made small
+  sim --plants [NAME…]         plant known bugs in a copy, one at a time, and see that each is found
   bench echo|idle [OPTIONS]    measure what an echo costs and what an idle connection keeps, against floors and
                                other libraries (`bench --help` says more)
   help                         this page

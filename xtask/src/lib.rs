@@ -8,7 +8,7 @@
 //!                 ├─ Workshop ───────┤
 //!   test ── Suite ┘   │ Workspace    └─ tidy/{imports, calls, heads, …}   one rule each
 //!   conformance ──┘   │ Runner ── Reaper   (child processes; none outlives us)
-//!   bench ────────┘   │
+//!   bench, sim ───┘   │
 //!   tidy, lock        └ npm, services      (what must be there first)
 //! ```
 
@@ -18,11 +18,13 @@ pub mod help;
 pub mod log;
 pub mod npm;
 pub mod npm_lock;
+pub mod plants;
 pub mod process;
 pub mod reaper;
 pub mod serve;
 pub mod server;
 pub mod services;
+pub mod sim;
 pub mod suite;
 pub mod suites;
 pub mod tally;

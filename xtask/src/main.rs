@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, conformance, help, npm_lock, serve, test, tidy, workspace::Workspace};
+use xtask::{bench, conformance, help, npm_lock, serve, sim, test, tidy, workspace::Workspace};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +30,7 @@ fn chore(arguments: &[String]) -> anyhow::Result<ExitCode> {
         "test" => test::run(Workspace::open()?, rest),
         "tidy" => tidy::run(&Workspace::open()?),
         "lock" => npm_lock::run(Workspace::open()?),
+        "sim" => sim::run(Workspace::open()?, rest),
         "bench" => bench::run(Workspace::open()?, rest),
         "conformance" => conformance::run(Workspace::open()?, rest),
         other => {

@@ -157,7 +157,7 @@ const TABLE: &[Row] = &[
         &[],
         Only(&["anyhow", "bytes", "thiserror", "hashbrown", "slab", "tracing"]),
     ),
-    row("xtask", &[], &[], Only(&["anyhow", "serde_json"])),
+    row("xtask", &[], &[], Only(&["anyhow", "serde_json", "toml"])),
 ];
 
 fn check(tree: &Tree) -> Vec<Finding> {
