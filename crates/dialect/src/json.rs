@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use trunkline_model::{
-    Action, Capability, ChannelName, Command, CommandId, Connect, EntryName, Epoch, ErrorCode, Fault, Form,
-    HistoryQuery, Key, Offset, Op, Page, Payload, Position, Publication, Publish, Push, Recovery, Reply,
-    Secret, Start, Subscribe, Subscribed,
+    Action, Capability, ChannelName, ClientId, Command, CommandId, Connect, DisplayName, EntryName, Epoch,
+    ErrorCode, Fault, Form, HistoryQuery, Key, Members, Offset, Op, Page, Payload, Position, PresenceQuery,
+    PresenceUpdate, Publication, Publish, Push, Recovery, Reply, Secret, Start, Subscribe, Subscribed,
 };
 
 use crate::object::Object;
@@ -23,10 +23,10 @@ pub const COMMAND_ID_MAX: usize = 64;
 
 /// The types of commands that [`decode`] knows.
 pub const COMMAND_TYPES: &[&str] =
-    &["connect", "subscribe", "unsubscribe", "publish", "history", "ping", "pong"];
+    &["connect", "subscribe", "unsubscribe", "publish", "history", "presence", "ping", "pong"];
 
 /// Types that the protocol has and this version does not.
-const LATER_TYPES: &[&str] = &["presence", "rpc", "refresh"];
+const LATER_TYPES: &[&str] = &["rpc", "refresh"];
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -61,6 +61,7 @@ fn action(wire: &WireCommand<'_>) -> Result<Action, Fault> {
         "unsubscribe" => Ok(Action::Unsubscribe(channel(wire.channel)?)),
         "publish" => publishing::publish(channel(wire.channel)?, wire).map(Action::Publish),
         "history" => history(wire).map(Action::History),
+        "presence" => presence(wire).map(Action::Presence),
         "ping" => Ok(Action::Ping),
         "pong" => Ok(Action::Pong),
         other => Err(unknown_type(other)),
@@ -72,6 +73,7 @@ fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
         return Err(Fault::new(ErrorCode::Unauthorized, "this server is not set up to check tokens"));
     }
     let session: Option<Cow<'_, str>> = optional("session", wire.session, "the text from `welcome`")?;
+    let name: Option<Cow<'_, str>> = optional("name", wire.name, "a text of 1 to 64 bytes")?;
     let listed: Option<WireSubscribe<'_>> =
         optional("subscribe", wire.subscribe, "an object of channels, each with `since` or `last`")?;
     let mut subscribe = Vec::new();
@@ -79,24 +81,37 @@ fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
         let channel = ChannelName::parse(&name).map_err(|error| {
             Fault::new(ErrorCode::BadRequest, format!("`subscribe` names {:?}: {error}", brief(&name)))
         })?;
-        subscribe.push(Subscribe { channel, start: start_of(&start)? });
+        subscribe.push(subscribe_of(channel, &start)?);
     }
     Ok(Connect {
         session: session.map(|text| Secret::new(&text)),
         subscribe,
         heartbeat: optional("heartbeat", wire.heartbeat, "true or false")?.unwrap_or(false),
+        name: name
+            .map(|name| DisplayName::parse(&name))
+            .transpose()
+            .map_err(|error| wrong("name", &error))?,
     })
 }
 
 fn subscribe(wire: &WireCommand<'_>) -> Result<Subscribe, Fault> {
-    refuse_later(&[
-        ("token", wire.token),
-        ("presence", wire.presence),
-        ("state", wire.state),
-        ("maxRate", wire.max_rate),
-    ])?;
-    let start = WireStart { since: wire.since, last: wire.last, catch_up: wire.catch_up };
-    Ok(Subscribe { channel: channel(wire.channel)?, start: start_of(&start)? })
+    refuse_later(&[("token", wire.token), ("maxRate", wire.max_rate)])?;
+    let WireCommand { since, last, catch_up, presence, state, .. } = *wire;
+    subscribe_of(channel(wire.channel)?, &WireStart { since, last, catch_up, presence, state })
+}
+
+fn subscribe_of(channel: ChannelName, wire: &WireStart<'_>) -> Result<Subscribe, Fault> {
+    let presence = optional("presence", wire.presence, "true or false")?.unwrap_or(false);
+    Ok(Subscribe { channel, start: start_of(wire)?, presence, state: state(wire.state) })
+}
+
+/// A member's state, any JSON; `null` is as good as none.
+fn state(raw: Raw<'_>) -> Option<Payload> {
+    raw.filter(|raw| raw.get() != "null").map(json_payload)
+}
+
+fn presence(wire: &WireCommand<'_>) -> Result<PresenceQuery, Fault> {
+    Ok(PresenceQuery { channel: channel(wire.channel)?, state: state(wire.state) })
 }
 
 /// `since` wins over `last`.
@@ -288,6 +303,12 @@ pub fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
             object.text("channel", channel.as_str());
             write_page(&mut object, page);
         }
+        Reply::Presence { id, update } => {
+            object.text("type", "presence");
+            write_id(&mut object, id.as_ref());
+            object.text("channel", update.channel.as_str());
+            write_presence(&mut object, update);
+        }
         Reply::Pong { id, ts } => {
             object.text("type", "pong");
             write_id(&mut object, id.as_ref());
@@ -303,9 +324,12 @@ pub fn encode_push(push: &Push, out: &mut Vec<u8>) {
     if let Push::Message(publication) = push {
         return encode_message(publication, out);
     }
+    if let Push::Presence(update) = push {
+        return encode_presence(update, out);
+    }
     let mut object = Object::begin(out);
     match push {
-        Push::Message(_) => {}
+        Push::Message(_) | Push::Presence(_) => {}
         Push::Unsubscribed { channel, code, message, retry } => {
             object.text("type", "unsubscribed").text("channel", channel.as_str());
             object.text("code", code.as_str()).text("message", message);
@@ -327,6 +351,14 @@ pub fn encode_message(publication: &Publication, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
     object.text("type", "message").text("channel", publication.channel.as_str());
     write_item(&mut object, publication);
+    object.end();
+}
+
+/// Writes an update of presence as a `presence` object to the end of `out`.
+pub fn encode_presence(update: &PresenceUpdate, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("type", "presence").text("channel", update.channel.as_str());
+    write_presence(&mut object, update);
     object.end();
 }
 
@@ -380,7 +412,31 @@ fn write_subscribed(object: &mut Object<'_>, subscribed: &Subscribed) {
     if let Some(entries) = &subscribed.entries {
         object.objects("entries", entries, |item, publication| write_item(item, publication));
     }
+    if let Some(update) = &subscribed.presence {
+        object.object("presence", |presence| write_presence(presence, update));
+    }
     object.texts("can", subscribed.can.iter().copied().map(Capability::as_str));
+}
+
+/// Who is there as far as it is told, and how many.
+fn write_presence(object: &mut Object<'_>, update: &PresenceUpdate) {
+    let (set, gone, all) = match &update.members {
+        Members::Untold => {
+            object.value("count", update.count);
+            return;
+        }
+        Members::Changed { set, gone } => (set, &gone[..], None),
+        Members::All(set) => (set, &[][..], Some(true)),
+    };
+    object.objects("set", set, |object, member| {
+        object.text("client", member.client.as_str()).text("user", member.user.as_str());
+        object.text_if("name", member.name.as_ref().map(DisplayName::as_str));
+        if let Some(state) = &member.state {
+            object.raw("state", &state.bytes);
+        }
+    });
+    object.texts("gone", gone.iter().map(ClientId::as_str));
+    object.value("count", update.count).value_if("all", all);
 }
 
 fn write_page(object: &mut Object<'_>, page: &Page) {

@@ -11,10 +11,7 @@ use trunkline_model::{
 /// The command with which a plain session begins: follow the room.
 #[must_use]
 pub fn opening(channel: &ChannelName) -> Command {
-    Command {
-        id: None,
-        action: Action::Subscribe(Subscribe { channel: channel.clone(), start: Start::Next }),
-    }
+    Command { id: None, action: Action::Subscribe(Subscribe::new(channel.clone(), Start::Next)) }
 }
 
 /// A frame as a command: publish it as it came.

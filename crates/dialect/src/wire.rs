@@ -78,6 +78,14 @@ pub(crate) struct WireCommand<'a> {
     pub(crate) subscribe: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) heartbeat: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) catch_up: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) presence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) state: Option<&'a RawValue>,
     #[serde(borrow, rename = "if")]
     pub(crate) condition: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -95,12 +103,6 @@ pub(crate) struct WireCommand<'a> {
     // Fields that change what a command means and that this version does not know how to honour.
     #[serde(borrow)]
     pub(crate) token: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) catch_up: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) presence: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) state: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) max_rate: Option<&'a RawValue>,
 }
@@ -122,6 +124,10 @@ pub(crate) struct WireStart<'a> {
     pub(crate) last: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) catch_up: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) presence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) state: Option<&'a RawValue>,
 }
 
 /// A position.

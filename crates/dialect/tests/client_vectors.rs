@@ -3,6 +3,7 @@
 //! held against what the case says.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,7 +12,9 @@ use trunkline_dialect::json;
 use trunkline_dialect::json::client::{
     InvalidMessage, Message, Page, Recovery, Refusal, ServerMessage, Subscribed, Unsubscribed, decode, encode,
 };
-use trunkline_model::{CommandId, Form, Kind, LostReason, Payload, Position, Secret};
+use trunkline_model::{
+    CommandId, Form, Kind, LostReason, Member, Members, Payload, Position, PresenceUpdate, Secret,
+};
 
 fn cases(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol/vectors").join(name);
@@ -137,6 +140,10 @@ fn describe(message: &ServerMessage) -> Value {
             said["channel"] = channel.as_str().into();
             said
         }
+        ServerMessage::Presence { id: command, update } => json!({
+            "type": "presence", "id": id(command), "channel": update.channel.as_str(),
+            "presence": describe_presence(update),
+        }),
         ServerMessage::Ping => json!({ "type": "ping" }),
         ServerMessage::Goaway { within } => json!({ "type": "goaway", "within_ms": millis(*within) }),
         ServerMessage::Refused(Refusal { id: command, code, message, channel, position: stands, retry }) => {
@@ -165,8 +172,32 @@ fn describe_subscribed(subscribed: &Subscribed) -> Value {
         "items": subscribed.items.as_ref().map(|(items, _)| items.iter().map(item).collect::<Vec<_>>()),
         "entries": subscribed.entries.as_ref().map(|entries| entries.iter().map(item).collect::<Vec<_>>()),
         "more": subscribed.items.as_ref().map(|(_, more)| more),
+        "presence": subscribed.presence.as_ref().map(|update| describe_presence(update)),
         "can": subscribed.can.iter().map(|can| can.as_str()).collect::<Vec<_>>(),
     })
+}
+
+fn describe_presence(update: &PresenceUpdate) -> Value {
+    let list = |set: &[Arc<Member>]| -> Vec<Value> {
+        let member = |member: &Arc<Member>| {
+            let state = member.state.as_ref().map(|state| String::from_utf8_lossy(&state.bytes).into_owned());
+            let mut said = json!({
+                "client": member.client.as_str(), "user": member.user.as_str(),
+                "name": member.name.as_ref().map(|name| name.as_str()), "state": state,
+            });
+            drop_nulls(&mut said);
+            said
+        };
+        set.iter().map(member).collect()
+    };
+    match &update.members {
+        Members::Untold => json!({ "count": update.count }),
+        Members::All(set) => json!({ "count": update.count, "all": list(set) }),
+        Members::Changed { set, gone } => {
+            let gone: Vec<_> = gone.iter().map(|client| client.as_str()).collect();
+            json!({ "count": update.count, "set": list(set), "gone": gone })
+        }
+    }
 }
 
 fn describe_page(command: &Option<CommandId>, channel: &str, page: &Page) -> Value {
@@ -236,7 +267,7 @@ fn what_newer_servers_say_is_passed_over() {
     let check = |text: &str, expect: ServerMessage| assert_eq!(decode(text), Ok(expect), "{text}");
     check(r#"{"type":"result","id":1,"data":{}}"#, ServerMessage::Unknown("result".into()));
     // A field of another type than the one that is known here.
-    check(r#"{"type":"presence","more":{},"set":[]}"#, ServerMessage::Unknown("presence".into()));
+    check(r#"{"type":"tree","more":{},"set":[]}"#, ServerMessage::Unknown("tree".into()));
     check(r#"{"type":"ping","and":{"so":["on"]}}"#, ServerMessage::Ping);
     let subscribed = decode(
         r#"{"type":"subscribed","channel":"a:b","kind":"tree","epoch":"a1f","offset":4,"floor":1,

@@ -3,8 +3,8 @@
 
 use trunkline_dialect::json::{COMMAND_ID_MAX, COMMAND_TYPES, decode, decode_publish, json_payload};
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, Epoch, ErrorCode, Fault, Form, HistoryQuery, Offset,
-    Payload, Position, Publish, Start, Subscribe,
+    Action, ChannelName, Command, CommandId, Connect, DisplayName, Epoch, ErrorCode, Fault, Form,
+    HistoryQuery, Offset, Payload, Position, PresenceQuery, Publish, Start, Subscribe,
 };
 
 /// The input is refused with this code, and the message holds this.
@@ -34,7 +34,7 @@ fn lobby() -> ChannelName {
 }
 
 fn subscribe(channel: &str, start: Start) -> Subscribe {
-    Subscribe { channel: ChannelName::parse(channel).expect("a valid name"), start }
+    Subscribe::new(ChannelName::parse(channel).expect("a valid name"), start)
 }
 
 fn published(form: Form, bytes: &str) -> Action {
@@ -168,6 +168,7 @@ fn connect_keeps_the_order_of_its_channels() {
             subscribe("chat:b", Start::Last(5)),
         ],
         heartbeat: true,
+        name: None,
     };
     check(input, Ok(Action::Connect(connect)));
 }
@@ -182,10 +183,7 @@ fn the_secret_of_a_session_is_taken_as_it_stands() {
 #[test]
 fn unknown_fields_are_ignored() {
     check(r#"{"type":"ping","x":1,"y":{"z":[null]},"Type":"pong"," type":2}"#, Ok(Action::Ping));
-    check(
-        r#"{"type":"connect","name":"Ada","data":{"a":1},"batch":true}"#,
-        Ok(Action::Connect(Connect::default())),
-    );
+    check(r#"{"type":"connect","data":{"a":1},"batch":true}"#, Ok(Action::Connect(Connect::default())));
     check(
         r#"{"type":"subscribe","channel":"chat:lobby","data":5,"before":"x","key":7}"#,
         Ok(Action::Subscribe(subscribe("chat:lobby", Start::Next))),
@@ -263,13 +261,41 @@ fn ids_are_integers_or_short_texts() {
 }
 
 #[test]
+fn presence_is_asked_for_and_said() {
+    let lobby = subscribe("chat:lobby", Start::Next);
+    let state = |json: &'static str| Some(Payload::new(Form::Json, json));
+    let with = |presence, state| Ok(Action::Subscribe(Subscribe { presence, state, ..lobby.clone() }));
+    let check_subscribe = |fields: &str, expect| {
+        check(&format!(r#"{{"type":"subscribe","channel":"chat:lobby",{fields}}}"#), expect);
+    };
+    check_subscribe(r#""presence":true"#, with(true, None));
+    check_subscribe(r#""presence":false,"state":null"#, with(false, None));
+    check_subscribe("\"state\":{ \"a\" :\n1}", with(false, state("{ \"a\" : 1}")));
+    check_subscribe(r#""presence":"yes""#, bad("`presence` should be true or false"));
+    let query = |state| Ok(Action::Presence(PresenceQuery { channel: lobby.channel.clone(), state }));
+    check(r#"{"type":"presence","channel":"chat:lobby"}"#, query(None));
+    check(r#"{"type":"presence","channel":"chat:lobby","state":0}"#, query(state("0")));
+    check(r#"{"type":"presence"}"#, bad("`channel` is missing"));
+    let name = DisplayName::parse("Ada").ok();
+    let connect = |name| Ok(Action::Connect(Connect { name, ..Connect::default() }));
+    check(r#"{"type":"connect","name":"Ada"}"#, connect(name));
+    check(r#"{"type":"connect","name":null}"#, connect(None));
+    for wrong in ["\"\"", "\"a\\nb\"", &format!("\"{}\"", "x".repeat(65)), "7"] {
+        check(&format!(r#"{{"type":"connect","name":{wrong}}}"#), bad("`name`"));
+    }
+    let resumed = r#"{"type":"connect","subscribe":{"chat:lobby":{"presence":true,"state":1}}}"#;
+    let subscribe = vec![Subscribe { presence: true, state: state("1"), ..lobby.clone() }];
+    check(resumed, Ok(Action::Connect(Connect { subscribe, ..Connect::default() })));
+}
+
+#[test]
 fn a_refusal_carries_the_id_of_its_command() {
     for input in [
         r#"{"type":"nope","id":5}"#,
         r#"{"id":5}"#,
         r#"{"type":"publish","id":5,"channel":"x"}"#,
         r#"{"type":"connect","id":5,"subscribe":{"a b":{}}}"#,
-        r#"{"type":"subscribe","id":5,"channel":"x","presence":true}"#,
+        r#"{"type":"subscribe","id":5,"channel":"x","presence":1}"#,
     ] {
         assert_eq!(decode(input).expect_err(input).id, Some(CommandId::Number(5)), "{input}");
     }
@@ -288,14 +314,14 @@ fn an_unknown_type_is_answered_with_the_nearest() {
     check("", "commands are connect, subscribe");
     check("teleport", "commands are connect, subscribe");
     check(&"s".repeat(10_000), "…");
-    for later in ["presence", "rpc", "refresh"] {
+    for later in ["rpc", "refresh"] {
         check(later, "not supported by this server version");
     }
 }
 
 #[test]
 fn fields_of_later_versions_are_refused_where_they_count() {
-    let later: [(&str, &[&str]); 1] = [("subscribe", &["token", "presence", "state", "maxRate"])];
+    let later: [(&str, &[&str]); 1] = [("subscribe", &["token", "maxRate"])];
     for (command, fields) in later {
         for field in fields {
             for value in ["false", "1", r#""x""#, "{}"] {

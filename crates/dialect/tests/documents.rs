@@ -215,6 +215,7 @@ fn plain_number(text: &str) -> String {
         "" => number.to_string(),
         "KiB" => (number << 10).to_string(),
         "MiB" => (number << 20).to_string(),
+        "ms" => format!("{:?}", Duration::from_millis(number)),
         "s" => format!("{:?}", Duration::from_secs(number)),
         _ => panic!("{text:?} has an unknown unit"),
     }

@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use trunkline_dialect::json::{
-    decode, encode_message, encode_page, encode_published, encode_push, encode_reply, json_payload,
+    decode, encode_message, encode_page, encode_presence, encode_published, encode_push, encode_reply,
+    json_payload,
 };
 use trunkline_model::{
-    Action, Capability, ChannelName, ClientId, CommandId, Epoch, ErrorCode, Fault, Form, Identity, Key, Kind,
-    LostReason, Offset, Page, Payload, Position, Publication, Publisher, Push, Recovery, Reply, Secret,
-    Subscribed, Timestamp, UserName,
+    Action, Capability, ChannelName, ClientId, CommandId, DisplayName, Epoch, ErrorCode, Fault, Form,
+    Identity, Key, Kind, LostReason, Member, Members, Offset, Page, Payload, Position, PresenceUpdate,
+    Publication, Publisher, Push, Recovery, Reply, Secret, Subscribed, Timestamp, UserName,
 };
 
 /// What `encode` writes, parsed; it is one line, and goes behind what the buffer held.
@@ -215,8 +216,33 @@ proptest! {
         let can = vec![Capability::Publish, Capability::History];
         let floor = Offset(floor);
         let entries = None;
-        let subscribed = Subscribed { id, channel, kind, position, floor, recovery, items, entries, can };
+        let subscribed =
+            Subscribed { id, channel, kind, position, floor, recovery, items, entries, presence: None, can };
         prop_assert_eq!(written(|out| encode_reply(&Reply::Subscribed(Box::new(subscribed)), out)), expect);
+    }
+
+    /// Whoever counts the bytes of presence counts none too few: what it takes, with the head of its frame, is at most this.
+    #[test]
+    fn an_update_of_presence_takes_no_more_than_it_counts(
+        channel in channel(),
+        members in prop::collection::vec((any::<String>(), any::<String>(), "[^\\p{Cc}]{1,16}", "[0-9]{0,40}"), 0..5),
+        (gone, count, all) in (prop::collection::vec(any::<String>(), 0..3), any::<usize>(), any::<bool>()),
+    ) {
+        let set: Vec<_> = members
+            .iter()
+            .map(|(client, user, name, state)| {
+                let state = Some(Payload::new(Form::Json, format!("\"{state}\"")));
+                let name = DisplayName::parse(name).ok();
+                Arc::new(Member { client: ClientId::new(client), user: UserName::new(user), name, state })
+            })
+            .collect();
+        let gone = gone.iter().map(|client| ClientId::new(client)).collect();
+        let members = if all { Members::All(set) } else { Members::Changed { set, gone } };
+        let update = PresenceUpdate::new(channel, count, members);
+        let mut out = Vec::new();
+        encode_presence(&update, &mut out);
+        const FRAME_HEAD_MAX: usize = 10;
+        prop_assert!(out.len() + FRAME_HEAD_MAX <= update.cost(), "{} bytes, counted as {}", out.len(), update.cost());
     }
 
     #[test]

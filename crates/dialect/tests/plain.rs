@@ -13,7 +13,7 @@ fn room() -> ChannelName {
 
 #[test]
 fn a_session_begins_with_what_comes_next() {
-    let subscribe = Subscribe { channel: room(), start: Start::Next };
+    let subscribe = Subscribe::new(room(), Start::Next);
     assert_eq!(opening(&room()), Command { id: None, action: Action::Subscribe(subscribe) });
 }
 

@@ -91,6 +91,10 @@ enum Start {
 struct Subscribe {
     channel: String,
     start: Start,
+    #[serde(default)]
+    presence: bool,
+    /// JSON.
+    state: Option<String>,
 }
 
 impl From<Subscribe> for model::Subscribe {
@@ -101,7 +105,8 @@ impl From<Subscribe> for model::Subscribe {
             Start::Since(position) => model::Start::Since(position.into()),
             Start::CatchUp(position) => model::Start::CatchUp(position.into()),
         };
-        Self { channel: channel(&subscribe.channel), start }
+        let (presence, state) = (subscribe.presence, subscribe.state.map(state));
+        Self { channel: channel(&subscribe.channel), start, presence, state }
     }
 }
 
@@ -154,6 +159,14 @@ impl Content {
     }
 }
 
+fn state(json: String) -> model::Payload {
+    model::Payload::new(model::Form::Json, json)
+}
+
+fn display_name(name: &str) -> model::DisplayName {
+    model::DisplayName::parse(name).expect("a name")
+}
+
 fn entry_name(name: &str) -> model::EntryName {
     model::EntryName::parse(name).expect("an entry's name")
 }
@@ -165,12 +178,16 @@ enum Command {
         id: Option<Id>,
         session: Option<String>,
         heartbeat: bool,
+        name: Option<String>,
         subscribe: Vec<Subscribe>,
     },
     Subscribe {
         id: Option<Id>,
         channel: String,
         start: Start,
+        #[serde(default)]
+        presence: bool,
+        state: Option<String>,
     },
     Unsubscribe {
         id: Option<Id>,
@@ -190,6 +207,11 @@ enum Command {
         limit: Option<u32>,
         at: Option<Position>,
     },
+    Presence {
+        id: Option<Id>,
+        channel: String,
+        state: Option<String>,
+    },
     Ping {
         id: Option<Id>,
     },
@@ -202,13 +224,14 @@ impl From<Command> for model::Command {
     fn from(command: Command) -> Self {
         use model::Action;
         let (id, action) = match command {
-            Command::Connect { id, session, heartbeat, subscribe } => {
+            Command::Connect { id, session, heartbeat, name, subscribe } => {
                 let session = session.map(|text| model::Secret::new(&text));
                 let subscribe = subscribe.into_iter().map(Into::into).collect();
-                (id, Action::Connect(model::Connect { session, subscribe, heartbeat }))
+                let name = name.as_deref().map(display_name);
+                (id, Action::Connect(model::Connect { session, subscribe, heartbeat, name }))
             }
-            Command::Subscribe { id, channel, start } => {
-                (id, Action::Subscribe(Subscribe { channel, start }.into()))
+            Command::Subscribe { id, channel, start, presence, state } => {
+                (id, Action::Subscribe(Subscribe { channel, start, presence, state }.into()))
             }
             Command::Unsubscribe { id, channel: name } => (id, Action::Unsubscribe(channel(&name))),
             Command::Publish { id, channel: name, content } => {
@@ -223,6 +246,10 @@ impl From<Command> for model::Command {
                     at: at.map(Into::into),
                 };
                 (id, Action::History(query))
+            }
+            Command::Presence { id, channel: name, state } => {
+                let state = state.map(self::state);
+                (id, Action::Presence(model::PresenceQuery { channel: channel(&name), state }))
             }
             Command::Ping { id } => (id, Action::Ping),
             Command::Pong { id } => (id, Action::Pong),
@@ -386,6 +413,54 @@ impl From<Recovery> for model::Recovery {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Member {
+    client: String,
+    user: String,
+    name: Option<String>,
+    /// JSON.
+    state: Option<String>,
+}
+
+impl From<Member> for Arc<model::Member> {
+    fn from(member: Member) -> Self {
+        Self::new(model::Member {
+            client: model::ClientId::new(&member.client),
+            user: model::UserName::new(&member.user),
+            name: member.name.as_deref().map(display_name),
+            state: member.state.map(state),
+        })
+    }
+}
+
+/// How many there are; and who, or what became of them, or neither.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Presence {
+    count: usize,
+    all: Option<Vec<Member>>,
+    #[serde(default)]
+    set: Vec<Member>,
+    #[serde(default)]
+    gone: Vec<String>,
+}
+
+impl Presence {
+    fn update(self, name: &str) -> Arc<model::PresenceUpdate> {
+        let named = |members: Vec<Member>| members.into_iter().map(Into::into).collect();
+        let members = match self.all {
+            Some(all) => model::Members::All(named(all)),
+            None if self.set.is_empty() && self.gone.is_empty() => model::Members::Untold,
+            None => model::Members::Changed {
+                set: named(self.set),
+                gone: self.gone.iter().map(|client| model::ClientId::new(client)).collect(),
+            },
+        };
+        Arc::new(model::PresenceUpdate::new(channel(name), self.count, members))
+    }
+}
+
+#[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Reply {
     Welcome {
@@ -409,6 +484,7 @@ enum Reply {
         items: Option<Vec<Publication>>,
         more: Option<bool>,
         entries: Option<Vec<Publication>>,
+        presence: Option<Presence>,
         can: Vec<String>,
     },
     Unsubscribed {
@@ -435,6 +511,11 @@ enum Reply {
         items: Vec<Publication>,
         floor: u64,
         more: bool,
+    },
+    Presence {
+        id: Option<Id>,
+        channel: String,
+        presence: Presence,
     },
     Pong {
         id: Option<Id>,
@@ -478,6 +559,9 @@ impl From<Reply> for model::Reply {
                     more,
                 };
                 Self::History { id: id.map(Into::into), channel: channel(&name), page }
+            }
+            Reply::Presence { id, channel, presence } => {
+                Self::Presence { id: id.map(Into::into), update: presence.update(&channel) }
             }
             Reply::Pong { id, ts } => Self::Pong { id: id.map(Into::into), ts: Timestamp(ts) },
             Reply::Error { id, code, message, channel: name, position, retry_ms } => {
@@ -527,13 +611,24 @@ fn welcome(reply: Reply) -> model::Reply {
 }
 
 fn subscribed(reply: Reply) -> model::Reply {
-    let Reply::Subscribed { id, channel: name, kind, position, floor, recovery, items, more, entries, can } =
-        reply
+    let Reply::Subscribed {
+        id,
+        channel: name,
+        kind,
+        position,
+        floor,
+        recovery,
+        items,
+        more,
+        entries,
+        presence,
+        can,
+    } = reply
     else {
         unreachable!("the caller has looked")
     };
     let kinds = [model::Kind::Log, model::Kind::Value, model::Kind::Map, model::Kind::Signal];
-    let capabilities = [model::Capability::Publish, model::Capability::History];
+    let capabilities = [model::Capability::Publish, model::Capability::History, model::Capability::Presence];
     let capability =
         |word: &String| capabilities.into_iter().find(|one| one.as_str() == word).expect("a capability");
     assert_eq!(items.is_some(), more.is_some(), "a page says whether there is more");
@@ -546,6 +641,7 @@ fn subscribed(reply: Reply) -> model::Reply {
         recovery: recovery.into(),
         items: items.map(|items| items.into_iter().map(Into::into).collect()).zip(more),
         entries: entries.map(|entries| entries.into_iter().map(Into::into).collect()),
+        presence: presence.map(|presence| presence.update(&name)),
         can: can.iter().map(capability).collect(),
     }))
 }
@@ -584,6 +680,7 @@ fn check_written(name: &str, expect: &str, encode: impl FnOnce(&mut Vec<u8>)) {
 enum Push {
     Message(Publication),
     Unsubscribed { channel: String, code: String, message: String, retry_ms: Option<u64> },
+    Presence { channel: String, presence: Presence },
     Ping,
     Goaway { within_ms: u64 },
 }
@@ -598,6 +695,7 @@ impl From<Push> for model::Push {
                 message,
                 retry: retry_ms.map(Duration::from_millis),
             },
+            Push::Presence { channel, presence } => Self::Presence(presence.update(&channel)),
             Push::Ping => Self::Ping,
             Push::Goaway { within_ms } => Self::Goaway { within: Duration::from_millis(within_ms) },
         }

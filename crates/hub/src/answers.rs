@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use trunkline_backend::{Refusal, StoreError};
-use trunkline_model::{Capability, ErrorCode, Fault, Kind, Offset, Page, Rate, Reply, Start, Subscribed};
+use trunkline_model::{
+    Capability, ErrorCode, Fault, Kind, Namespace, Offset, Page, PresenceMode, Rate, Reply, Start, Subscribed,
+};
 
 use crate::channel::{Body, Channel};
 use crate::history::PageQuestion;
@@ -29,18 +31,21 @@ pub(crate) fn describe(channel: &Channel, join: Join, entrance: Entrance) -> Box
         Body::Log(log) => (Some(place), log.floor),
         Body::Opening(_) | Body::Signal => (None, Offset::ZERO),
     };
-    let Join { id, channel: name, .. } = join;
-    let kind = channel.namespace.kind;
-    let can = capabilities(kind);
-    Box::new(Subscribed { id, channel: name, kind, position, floor, recovery, items, entries, can })
+    let Join { id, channel: name, present: presence, .. } = join;
+    let (kind, can) = (channel.namespace.kind, capabilities(&channel.namespace));
+    Box::new(Subscribed { id, channel: name, kind, position, floor, recovery, items, entries, presence, can })
 }
 
-/// What everyone may do in a channel of `kind`.
-pub(crate) fn capabilities(kind: Kind) -> Vec<Capability> {
-    match kind {
-        Kind::Log => vec![Capability::Publish, Capability::History],
-        Kind::Value | Kind::Map | Kind::Signal => vec![Capability::Publish],
+/// What everyone may do in a channel of `namespace`.
+pub(crate) fn capabilities(namespace: &Namespace) -> Vec<Capability> {
+    let mut can = vec![Capability::Publish];
+    if namespace.kind == Kind::Log {
+        can.push(Capability::History);
     }
+    if namespace.presence != PresenceMode::Off {
+        can.push(Capability::Presence);
+    }
+    can
 }
 
 pub(crate) fn answer(worker: u16, session: SessionId, reply: Reply, cx: &mut Context<'_>) {

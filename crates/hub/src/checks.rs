@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trunkline_model::{
     ChannelName, Connect, ErrorCode, Fault, Form, HistoryQuery, Kind, Limits, Namespace, Namespaces, Op,
-    Publish, REACTION_MAX, Start,
+    Payload, PresenceMode, PresenceQuery, Publish, REACTION_MAX, Start, Subscribe,
 };
 
 use crate::input::Moment;
@@ -44,7 +44,69 @@ pub(crate) fn check_connect(connect: &Connect, limits: &Limits) -> Result<(), Fa
     }
 }
 
-pub(crate) fn check_start(start: Start, limits: &Limits) -> Result<(), Fault> {
+/// What a subscribe asks beside its place.
+pub(crate) fn check_subscribe(
+    subscribe: &Subscribe,
+    namespace: &Namespace,
+    limits: &Limits,
+) -> Result<(), Fault> {
+    check_start(subscribe.start, limits)?;
+    if subscribe.presence {
+        check_has_presence("presence", &subscribe.channel, namespace)?;
+    }
+    match &subscribe.state {
+        Some(state) => check_state(state, &subscribe.channel, namespace, limits),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_presence(
+    query: &PresenceQuery,
+    is_subscriber: bool,
+    namespace: &Namespace,
+    limits: &Limits,
+) -> Result<(), Fault> {
+    let Some(state) = &query.state else {
+        return check_has_presence("presence", &query.channel, namespace);
+    };
+    check_state(state, &query.channel, namespace, limits)?;
+    if is_subscriber {
+        return Ok(());
+    }
+    let message = format!(
+        "`state` is that of a subscriber; subscribe to {} first, there it may be set, too",
+        query.channel
+    );
+    Err(Fault::new(ErrorCode::BadRequest, message))
+}
+
+fn check_state(
+    state: &Payload,
+    channel: &ChannelName,
+    namespace: &Namespace,
+    limits: &Limits,
+) -> Result<(), Fault> {
+    check_has_presence("state", channel, namespace)?;
+    let (size, size_max) = (state.bytes.len(), limits.presence_state);
+    if size > size_max {
+        let message = format!("`state` has {size} bytes; a member's state has at most {size_max}");
+        return Err(Fault::new(ErrorCode::TooLarge, message));
+    }
+    Ok(())
+}
+
+fn check_has_presence(field: &str, channel: &ChannelName, namespace: &Namespace) -> Result<(), Fault> {
+    if namespace.presence != PresenceMode::Off {
+        return Ok(());
+    }
+    let message = format!(
+        "`{field}` has no place in {channel}: the setting `presence` of its namespace is \"off\"; \"count\" or \"full\" \
+         would be right"
+    );
+    Err(Fault::new(ErrorCode::BadRequest, message))
+}
+
+fn check_start(start: Start, limits: &Limits) -> Result<(), Fault> {
     match start {
         Start::Last(count) if count > limits.history_page => {
             let message = format!("`last` is {count}; at most {} are given at once", limits.history_page);

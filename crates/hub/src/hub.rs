@@ -1,6 +1,7 @@
 //! One worker's rules: takes inputs, gives outputs, and lets its two sides talk to each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkline_model::{Limits, Namespaces, Publication};
 
@@ -9,6 +10,7 @@ use crate::output::Output;
 use crate::peer::{Peer, Peers, Tell};
 use crate::sessions::Sessions;
 use crate::shard::{Context, Shard};
+use crate::timers::{Due, Timers};
 
 /// All the rules of one worker. See the crate's picture.
 ///
@@ -18,6 +20,7 @@ pub struct Hub {
     sessions: Sessions,
     shard: Shard,
     peers: Peers,
+    timers: Timers<Due>,
 }
 
 impl Hub {
@@ -30,6 +33,7 @@ impl Hub {
             sessions: Sessions::new(Arc::clone(&limits), Arc::clone(&namespaces), workers),
             peers: Peers::new(me, workers, limits.queue),
             shard: Shard::new(limits, namespaces, workers),
+            timers: Timers::default(),
         }
     }
 
@@ -63,10 +67,16 @@ impl Hub {
         self.shard.channels()
     }
 
+    /// The uptime at which [`Input::Due`] is to come, if anything waits for a moment.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
     /// Says how many messages the queue to `worker` has room for. At least once per turn.
     pub fn handle_room(&mut self, now: Moment, worker: u16, free: usize, out: &mut Vec<Output>) {
         self.peers.set_room(worker, free);
-        let mut cx = Context { now, peers: &mut self.peers, out };
+        let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         self.shard.feed_behind(worker, &mut cx);
         self.sessions.unblock(worker, &mut cx);
         self.settle_local(now, out);
@@ -74,12 +84,15 @@ impl Hub {
 
     /// Takes one input and appends what is to be done to `out`, in order.
     pub fn handle(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
-        let mut cx = Context { now, peers: &mut self.peers, out };
+        let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         match input {
             Input::Opened { session, identity } => self.sessions.opened(session, identity),
             Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
             Input::Admitted { session, identity } => self.sessions.admitted(session, identity, &mut cx),
             Input::Behind { session, publication } => self.sessions.behind(session, &publication, &mut cx),
+            Input::PresenceMissed { session, channel } => {
+                self.sessions.presence_missed(session, channel, &mut cx);
+            }
             Input::Drained { session } => self.sessions.drained(session, &mut cx),
             Input::Closed { session } => self.sessions.closed(session, &mut cx),
             Input::Peer { from, message } => self.hear(now, from, message, out),
@@ -88,7 +101,9 @@ impl Hub {
             Input::Tick => {
                 self.shard.tick(&mut cx);
                 self.sessions.tick(&mut cx);
+                self.pass_due(now, out);
             }
+            Input::Due => self.pass_due(now, out),
         }
         self.settle_local(now, out);
     }
@@ -100,10 +115,20 @@ impl Hub {
         }
     }
 
+    fn pass_due(&mut self, now: Moment, out: &mut Vec<Output>) {
+        while let Some(due) = self.timers.take_due(now.uptime) {
+            let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
+            match due {
+                Due::Presence(channel) => self.shard.tell_presence(&channel, &mut cx),
+                Due::Members(_, session) => self.sessions.members_due(session, &mut cx),
+            }
+        }
+    }
+
     fn hear(&mut self, now: Moment, from: u16, message: Peer, out: &mut Vec<Output>) {
         match message {
             Peer::Ask(ask) => {
-                let mut cx = Context { now, peers: &mut self.peers, out };
+                let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
                 self.shard.handle_ask(ask, &mut cx);
             }
             Peer::Tell(tell) => self.hear_tell(now, from, tell, out),
@@ -112,7 +137,7 @@ impl Hub {
 
     fn hear_tell(&mut self, now: Moment, from: u16, tell: Tell, out: &mut Vec<Output>) {
         self.peers.heard(from, &tell);
-        let mut cx = Context { now, peers: &mut self.peers, out };
+        let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         self.sessions.told(tell, &mut cx);
         if from != cx.peers.me {
             self.sessions.unblock(from, &mut cx);

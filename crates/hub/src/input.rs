@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::Answer;
-use trunkline_model::{Command, Epoch, Identity, Publication, Timestamp};
+use trunkline_model::{ChannelName, Command, Epoch, Identity, Publication, Timestamp};
 
 use crate::Peer;
 
@@ -19,7 +19,7 @@ pub struct Moment {
 
 /// A session's place at its worker. The caller assigns it: `index` is small and dense, and used again after
 /// [`Input::Closed`] with another `generation`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SessionId {
     /// Its slot.
     pub index: u32,
@@ -62,6 +62,14 @@ pub enum Input {
         /// The first publication that it did not get.
         publication: Arc<Publication>,
     },
+    /// The session's outbox had no room for a change of this channel's presence, which was dropped. It is told nothing
+    /// more of it until the outbox has drained, and then who is there.
+    PresenceMissed {
+        /// The session.
+        session: SessionId,
+        /// The channel.
+        channel: ChannelName,
+    },
     /// The answer to [`Output::AwaitRoom`](crate::Output::AwaitRoom).
     Drained {
         /// The session.
@@ -83,6 +91,8 @@ pub enum Input {
     Stored(Answer),
     /// The life that the store is in. At the beginning, and before any answer of a new life is handed in.
     Epoch(Epoch),
-    /// Time passes: at least every few seconds.
+    /// Time passes: at least every few seconds. What failed is tried again, what is unused let go.
     Tick,
+    /// The moment has come that [`Hub::wakes_at`](crate::Hub::wakes_at) named.
+    Due,
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use trunkline_backend::{Direction, Located, Read, ReadResult, Window};
 use trunkline_model::{
-    ChannelName, CommandId, Epoch, LostReason, Offset, Position, Publication, Recovery, Start,
+    ChannelName, CommandId, Epoch, LostReason, Offset, Position, PresenceUpdate, Publication, Recovery, Start,
 };
 
 use crate::channel::{Channel, Log};
 use crate::hot::Hot;
 use crate::input::SessionId;
 use crate::latest::Latest;
-use crate::peer::Missing;
+use crate::peer::{Entering, Missing};
 use crate::ring::{Folded, Ring, offset_of};
 
 /// How often a join reads a page again because the log ran away from it.
@@ -31,6 +31,10 @@ pub(crate) struct Join {
     pub(crate) channel: ChannelName,
     pub(crate) generation: u32,
     pub(crate) begin: Begin,
+    /// Who it is to the others, where the channel has presence and it is not a member yet.
+    pub(crate) entering: Option<Box<Entering>>,
+    /// Who else is there, where it asked.
+    pub(crate) present: Option<Arc<PresenceUpdate>>,
     /// What was read from the store for it, ascending, without a hole.
     have: Vec<Arc<Publication>>,
     /// The range that this was all of, when it was read last.
@@ -117,12 +121,19 @@ impl Join {
             channel,
             generation,
             begin,
+            entering: None,
+            present: None,
             have: Vec::new(),
             covered: None,
             attempts: 0,
             located: None,
             turn: 0,
         }
+    }
+
+    /// The same, of one that is to become a member.
+    pub(crate) fn of(self, entering: Option<Box<Entering>>) -> Self {
+        Self { entering, ..self }
     }
 
     /// What this join needs next in `channel`, whose open log is `log`.

@@ -23,6 +23,7 @@
 //! ```text
 //! hub.handle_room(worker, free_slots, &mut outputs);       // for each other worker
 //! hub.handle(now, Input::Command { session, command }, &mut outputs);
+//! if hub.wakes_at().is_some_and(|at| at <= now.uptime) { hub.handle(now, Input::Due, &mut outputs) }
 //! for output in outputs.drain(..) { perform(output) }
 //! ```
 
@@ -39,12 +40,15 @@ mod latest;
 mod local;
 mod output;
 mod peer;
+mod presence;
 mod ring;
 mod session;
 mod sessions;
 mod shard;
+mod timers;
+mod watchers;
 
 pub use hub::Hub;
 pub use input::{Input, Moment, SessionId};
 pub use output::Output;
-pub use peer::{Ask, Author, Loss, Missing, Peer, Question, Tell};
+pub use peer::{Ask, Author, Entering, Loss, Missing, Peer, Question, Tell};

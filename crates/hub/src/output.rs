@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trunkline_backend::Request;
-use trunkline_model::{Publication, Push, Reply, Secret};
+use trunkline_model::{PresenceUpdate, Publication, Push, Reply, Secret};
 
 use crate::{Peer, SessionId};
 
@@ -29,6 +29,14 @@ pub enum Output {
         /// The publication.
         publication: Arc<Publication>,
         /// Who gets it.
+        sessions: Arc<Vec<SessionId>>,
+    },
+    /// Tell these sessions of this worker who came, went or changed. Where an outbox is too full it is dropped, and
+    /// [`Input::PresenceMissed`](crate::Input::PresenceMissed) says so. The list is a snapshot.
+    Present {
+        /// What they are told.
+        update: Arc<PresenceUpdate>,
+        /// Who is told.
         sessions: Arc<Vec<SessionId>>,
     },
     /// Put this into the queue to another worker. There is room for it.

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use trunkline_model::{
-    ChannelName, ClientId, CommandId, HistoryQuery, Kind, LostReason, Offset, Position, Publication, Publish,
-    Publisher, Reply, Start, Subscribed, UserName,
+    ChannelName, ClientId, CommandId, HistoryQuery, Kind, LostReason, Member, Offset, Position,
+    PresenceQuery, PresenceUpdate, Publication, Publish, Publisher, Reply, Start, Subscribed, UserName,
 };
 
 use crate::{Output, SessionId};
@@ -46,6 +46,8 @@ pub enum Question {
         generation: u32,
         /// From where.
         start: Start,
+        /// Who it is to the others, where the channel has presence.
+        entering: Option<Box<Entering>>,
     },
     /// Let this session, which had fallen behind, go on.
     Resume {
@@ -67,6 +69,26 @@ pub enum Question {
     },
     /// A page of history.
     History(HistoryQuery),
+    /// All members, or a new state of the session's own.
+    Presence(PresenceQuery),
+    /// This subscription of the session, and any earlier one, is over: it holds its member no more.
+    Depart {
+        /// The channel.
+        channel: ChannelName,
+        /// Which subscription of the session to the channel it is.
+        generation: u32,
+    },
+    /// All members, for a session that missed a change.
+    Members(ChannelName),
+}
+
+/// A session as a member of a channel's presence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entering {
+    /// What others are told.
+    pub member: Member,
+    /// Whether it is to be told of the others.
+    pub watches: bool,
 }
 
 /// Who publishes.
@@ -95,7 +117,12 @@ impl Question {
     /// The channel it is about.
     pub(crate) fn channel(&self) -> &ChannelName {
         match self {
-            Self::Join { channel, .. } | Self::Resume { channel, .. } | Self::Leave(channel) => channel,
+            Self::Join { channel, .. }
+            | Self::Resume { channel, .. }
+            | Self::Depart { channel, .. }
+            | Self::Leave(channel)
+            | Self::Members(channel) => channel,
+            Self::Presence(PresenceQuery { channel, .. }) => channel,
             Self::Publish { publish: Publish { channel, .. }, .. } => channel,
             Self::History(HistoryQuery { channel, .. }) => channel,
         }
@@ -147,8 +174,20 @@ pub enum Tell {
         /// What the client is told.
         reply: Reply,
     },
-    /// The leave has been taken.
+    /// The leave, or the departure, has been taken.
     Left,
+    /// It is done, and the client wants no word of it.
+    Done {
+        /// The session.
+        session: SessionId,
+    },
+    /// The answer to [`Question::Members`].
+    Members {
+        /// The session.
+        session: SessionId,
+        /// All who are there.
+        update: Arc<PresenceUpdate>,
+    },
     /// The answer to a publish or a question for history.
     Answer {
         /// The session.
@@ -158,6 +197,8 @@ pub enum Tell {
     },
     /// A publication for the worker's subscribers; not an answer.
     Broadcast(Arc<Publication>),
+    /// What changed of a channel's presence, for the worker's subscribers that asked to be told; not an answer.
+    Presence(Arc<PresenceUpdate>),
     /// The worker's subscribers cannot go on from where they are; not an answer.
     Lost(Box<Loss>),
 }
@@ -183,7 +224,7 @@ pub struct Loss {
 
 impl Tell {
     fn is_answer(&self) -> bool {
-        !matches!(self, Self::Broadcast(_) | Self::Lost(_))
+        !matches!(self, Self::Broadcast(_) | Self::Presence(_) | Self::Lost(_))
     }
 }
 

@@ -1,25 +1,32 @@
 //! The connection side of a worker: its sessions, what they may ask, and who of them follows what.
 //!
 //! Nothing about a channel is known here but who of this worker follows it and how far they were told; the
-//! rest is asked of the channel's owner.
+//! rest is asked of the channel's owner. This file has what a session asks and hears; `presence` who is told of whom.
+
+mod presence;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, ErrorCode, Fault, HistoryQuery, Identity, Limits,
-    Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe, Subscribed,
+    Action, ChannelName, Command, CommandId, Connect, DisplayName, ErrorCode, Fault, HistoryQuery, Identity,
+    Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe, Subscribed,
 };
 
 use crate::answers::{RETRY, capabilities, too_fast};
-use crate::checks::{check_author, check_connect, check_history, check_publish, check_start, namespace_of};
+use crate::checks::{
+    check_author, check_connect, check_history, check_publish, check_subscribe, namespace_of,
+};
 use crate::input::{Moment, SessionId};
 use crate::local::Locals;
 use crate::output::Output;
 use crate::peer::{Ask, Author, Loss, Missing, Question, Tell};
 use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
+use crate::watchers::Watchers;
+use presence::Errand;
 
 /// The connection side of one worker.
 #[derive(Debug)]
@@ -36,6 +43,11 @@ pub(crate) struct Sessions {
     leaving: Vec<VecDeque<ChannelName>>,
     /// Sessions of which a channel could not be read to go on with it.
     unread: Vec<SessionId>,
+    /// The names of sessions that gave themselves one.
+    names: HashMap<SessionId, DisplayName>,
+    watchers: Watchers,
+    /// What is to be asked of this worker when there is room in the queue to it, though no command waits for it.
+    errands: Vec<VecDeque<Errand>>,
 }
 
 /// What became of a command.
@@ -43,6 +55,8 @@ enum Outcome {
     Done,
     /// It fits into the queue to this worker later.
     NoRoom(u16, Command),
+    /// It makes sense when a join that is on its way has its answer.
+    Joining(Command),
 }
 
 impl Sessions {
@@ -57,6 +71,9 @@ impl Sessions {
             blocked: vec![VecDeque::new(); usize::from(workers)],
             leaving: vec![VecDeque::new(); usize::from(workers)],
             unread: Vec::new(),
+            names: HashMap::new(),
+            watchers: Watchers::default(),
+            errands: (0..workers).map(|_| VecDeque::new()).collect(),
         }
     }
 
@@ -85,8 +102,9 @@ impl Sessions {
         }
         let session = self.slots[id.index as usize].take();
         self.count -= 1;
+        self.names.remove(&id);
         for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
-            self.forget(&subscription, cx);
+            self.forget(id, &subscription, cx);
         }
     }
 
@@ -123,6 +141,9 @@ impl Sessions {
         match first.action {
             Action::Connect(connect) => {
                 cx.out.push(Output::Reply { session: id, reply: self.welcome(first.id, identity, cx.now) });
+                if let Some(name) = &connect.name {
+                    self.names.insert(id, name.clone());
+                }
                 self.resume(id, connect);
             }
             action => {
@@ -141,6 +162,7 @@ impl Sessions {
                 let channel = subscribed.channel.clone();
                 self.locals.joined(&channel);
                 self.joined(session, generation, subscribed, cx);
+                self.departs_if_over(session, &channel, generation, cx);
                 self.leave_if_unused(&channel, cx);
                 self.answered(session, cx);
             }
@@ -148,6 +170,7 @@ impl Sessions {
                 let channel = subscribed.channel.clone();
                 self.locals.joined(&channel);
                 self.catches_up(session, generation, subscribed, missing, cx);
+                self.departs_if_over(session, &channel, generation, cx);
                 self.leave_if_unused(&channel, cx);
                 self.answered(session, cx);
             }
@@ -169,6 +192,9 @@ impl Sessions {
                 }
                 self.answered(session, cx);
             }
+            Tell::Done { session } => self.answered(session, cx),
+            Tell::Members { session, update } => self.give_members(session, update, cx),
+            Tell::Presence(update) => self.tell_watchers(update, cx),
             Tell::Broadcast(publication) => self.broadcast(publication, cx),
             Tell::Lost(loss) => self.lose(&loss, cx),
             Tell::Left => {}
@@ -177,6 +203,7 @@ impl Sessions {
 
     /// There is room again in the queue to `worker`.
     pub(crate) fn unblock(&mut self, worker: u16, cx: &mut Context<'_>) {
+        self.run_errands(worker, cx);
         while cx.peers.may_ask(worker) {
             let Some(id) = self.blocked[usize::from(worker)].pop_front() else { break };
             if let Some(session) = self.get_mut(id) {
@@ -194,6 +221,7 @@ impl Sessions {
     pub(crate) fn drained(&mut self, id: SessionId, cx: &mut Context<'_>) {
         if let Some(session) = self.get_mut(id) {
             session.awaits_room = false;
+            self.ask_for_members(id, cx);
             self.pump(id, cx);
         }
     }
@@ -259,6 +287,9 @@ impl Sessions {
             Recovery::NotAsked | Recovery::CatchingUp(_) => (Vec::new(), false),
             Recovery::Lost { .. } => (Vec::new(), true),
         };
+        if subscribed.presence.is_some() {
+            self.watchers.add(&subscribed.channel, session);
+        }
         // One that had fallen behind goes on as if nothing had been, unless something was lost.
         if matches!(before, Place::Joining(_)) || is_lost {
             cx.out.push(Output::Reply { session, reply: Reply::Subscribed(subscribed) });
@@ -292,6 +323,8 @@ impl Sessions {
             return;
         }
         session.remove_subscription(channel);
+        // The one that it was to replace may hold a member still.
+        self.departs(id, channel, generation, cx);
         cx.out.push(Output::Reply { session: id, reply });
     }
 
@@ -308,6 +341,9 @@ impl Sessions {
             return;
         }
         self.locals.joining(&subscribed.channel);
+        if subscribed.presence.is_some() {
+            self.watchers.add(&subscribed.channel, id);
+        }
         let Some(session) = self.get_mut(id) else { return };
         let Some(subscription) = session.subscription_mut(&subscribed.channel) else { return };
         subscription.place = Place::Behind(missing);
@@ -398,14 +434,20 @@ impl Sessions {
                 return;
             }
             let Some(command) = session.waiting.pop_front() else { break };
-            if let Outcome::NoRoom(worker, command) = self.perform(id, command, cx) {
+            let (command, worker) = match self.perform(id, command, cx) {
+                Outcome::Done => continue,
+                Outcome::NoRoom(worker, command) => (command, Some(worker)),
+                // The answer to the join brings it here again.
+                Outcome::Joining(command) => (command, None),
+            };
+            if let Some(worker) = worker {
                 self.blocked[usize::from(worker)].push_back(id);
-                if let Some(session) = self.get_mut(id) {
-                    session.blocked = true;
-                    session.waiting.push_front(command);
-                }
-                return;
             }
+            if let Some(session) = self.get_mut(id) {
+                session.blocked = worker.is_some();
+                session.waiting.push_front(command);
+            }
+            return;
         }
         let Some(session) = self.get_mut(id) else { return };
         session.one_by_one = false;
@@ -450,6 +492,7 @@ impl Sessions {
             Action::Subscribe(subscribe) => return self.subscribe(id, name, subscribe, cx),
             Action::Publish(publish) => return self.publish(id, name, publish, cx),
             Action::History(query) => return self.history(id, name, query, cx),
+            Action::Presence(query) => return self.presence(id, name, query, cx),
         }
         Outcome::Done
     }
@@ -465,9 +508,12 @@ impl Sessions {
         if !cx.peers.may_ask(owner) {
             return Outcome::NoRoom(owner, Command { id: name, action: Action::Subscribe(subscribe) });
         }
-        let Subscribe { channel, start } = subscribe;
         let (limits, namespaces) = (Arc::clone(&self.limits), Arc::clone(&self.namespaces));
-        let refused = namespace_of(&namespaces, &channel).and_then(|_| check_start(start, &limits)).err();
+        let refused = namespace_of(&namespaces, &subscribe.channel)
+            .and_then(|namespace| check_subscribe(&subscribe, namespace, &limits))
+            .err();
+        let entering = self.entering(id, &subscribe);
+        let Subscribe { channel, start, .. } = subscribe;
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let known = session.subscription_mut(&channel).is_some();
         let full = !known && session.subscriptions.len() >= limits.subscriptions;
@@ -483,10 +529,10 @@ impl Sessions {
         }
         // The join is counted before the old place is given up, so that no leave goes out in between.
         self.locals.joining(&channel);
-        self.unsubscribe(id, &channel, cx);
+        self.replace(id, &channel, cx);
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let generation = session.joining(&channel, name.clone());
-        self.ask(id, name, owner, Question::Join { channel, generation, start }, cx);
+        self.ask(id, name, owner, Question::Join { channel, generation, start, entering }, cx);
         Outcome::Done
     }
 
@@ -567,18 +613,41 @@ impl Sessions {
     }
 
     fn unsubscribe(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
-        let subscription = self.get_mut(id).and_then(|session| session.remove_subscription(channel));
-        let Some(subscription) = subscription else { return };
+        if let Some(subscription) = self.take_subscription(id, channel, cx) {
+            self.forget(id, &subscription, cx);
+        }
+    }
+
+    /// The same where a new one takes its place, which holds the member that the old one held.
+    fn replace(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
+        if let Some(subscription) = self.take_subscription(id, channel, cx) {
+            self.watchers.remove(channel, id);
+            self.leave_place(&subscription, cx);
+        }
+    }
+
+    fn take_subscription(
+        &mut self,
+        id: SessionId,
+        channel: &ChannelName,
+        cx: &mut Context<'_>,
+    ) -> Option<Subscription> {
+        let subscription = self.get_mut(id)?.remove_subscription(channel)?;
         if let Place::Joining(Some(overtaken)) = &subscription.place {
             // Whoever named it waits for an answer.
             let reply = Reply::Unsubscribed { id: Some(overtaken.clone()), channel: channel.clone() };
             cx.out.push(Output::Reply { session: id, reply });
         }
-        self.forget(&subscription, cx);
+        Some(subscription)
     }
 
-    /// Takes a subscription that has ended out of the worker's list.
-    fn forget(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
+    /// Takes a subscription that has ended out of the worker's lists, and out of the channel's presence.
+    fn forget(&mut self, id: SessionId, subscription: &Subscription, cx: &mut Context<'_>) {
+        self.departs(id, &subscription.channel, subscription.generation, cx);
+        self.leave_place(subscription, cx);
+    }
+
+    fn leave_place(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
         match subscription.place {
             Place::Live { slot, .. } => self.leave_slot(&subscription.channel, slot, cx),
             Place::Behind(_) => {
@@ -649,7 +718,10 @@ impl Sessions {
     /// Ends all subscriptions of this worker to a channel whose stream is broken, and says so.
     fn break_off(&mut self, channel: &ChannelName, cx: &mut Context<'_>) {
         for session in self.locals.take_sessions(channel).iter() {
-            self.get_mut(*session).and_then(|live| live.remove_subscription(channel));
+            let ended = self.get_mut(*session).and_then(|live| live.remove_subscription(channel));
+            if let Some(ended) = ended {
+                self.departs(*session, channel, ended.generation, cx);
+            }
             let push = Push::Unsubscribed {
                 channel: channel.clone(),
                 code: ErrorCode::Internal,
@@ -667,6 +739,7 @@ impl Sessions {
         let Loss { channel, kind, place, floor, reason, keep, entries } = loss;
         let Some(local) = self.locals.subscribed_mut(channel) else { return };
         local.applied = Some(place.offset);
+        let can = self.namespaces.of(channel).map_or_else(Vec::new, |namespace| capabilities(namespace));
         for id in Arc::clone(&local.sessions).iter() {
             let subscription = self.get_mut(*id).and_then(|session| session.subscription_mut(channel));
             if let Some(Subscription { place: Place::Live { after, .. }, .. }) = subscription {
@@ -681,7 +754,8 @@ impl Sessions {
                 recovery: Recovery::Lost { reason: *reason, keep: *keep },
                 items: None,
                 entries: entries.clone(),
-                can: capabilities(*kind),
+                presence: None,
+                can: can.clone(),
             });
             cx.out.push(Output::Reply { session: *id, reply: Reply::Subscribed(subscribed) });
         }

@@ -12,6 +12,7 @@
 
 mod doubt;
 mod feeding;
+mod presence;
 mod publishing;
 mod reading;
 
@@ -30,13 +31,17 @@ use crate::input::Moment;
 use crate::join::{Begin, Join};
 use crate::output::Output;
 use crate::peer::{Ask, Peers, Question, Tell};
+use crate::presence::Seat;
+use crate::timers::{Due, Timers};
 
+use presence::Presences;
 pub(crate) use publishing::Stored;
 
 /// What a shard needs from its hub while it handles an input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Moment,
     pub(crate) peers: &'a mut Peers,
+    pub(crate) timers: &'a mut Timers<Due>,
     pub(crate) out: &'a mut Vec<Output>,
 }
 
@@ -46,6 +51,7 @@ pub(crate) struct Shard {
     limits: Arc<Limits>,
     namespaces: Arc<Namespaces>,
     channels: HashMap<ChannelName, Channel>,
+    presences: Presences,
     waiting: HashMap<u64, Waiting>,
     next_ticket: u64,
     appends_in_flight: usize,
@@ -110,6 +116,7 @@ impl Waiting {
 impl Shard {
     pub(crate) fn new(limits: Arc<Limits>, namespaces: Arc<Namespaces>, workers: u16) -> Self {
         Self {
+            presences: Presences::new(Arc::clone(&limits)),
             limits,
             namespaces,
             channels: HashMap::new(),
@@ -130,13 +137,7 @@ impl Shard {
 
     pub(crate) fn handle_ask(&mut self, ask: Ask, cx: &mut Context<'_>) {
         let name = ask.question.channel().clone();
-        if let Question::Leave(_) = ask.question {
-            if let Some(channel) = self.channels.get_mut(&name) {
-                channel.unlink(ask.worker);
-            }
-            cx.peers.tell(ask.worker, Tell::Left, cx.out);
-            return;
-        }
+        let Some(ask) = self.handle_without_opening(ask, cx) else { return };
         if let Err(fault) = self.open(&name, cx) {
             refuse(ask, fault, cx);
             return;
@@ -159,8 +160,27 @@ impl Shard {
                 }
             }
             Body::Log(_) => self.handle_log(ask, cx),
-            Body::Signal => publishing::handle_signal(channel, ask, cx),
+            Body::Signal => publishing::handle_signal(channel, &mut self.presences, ask, cx),
         }
+    }
+
+    /// What needs no state of the channel but who is interested and who is there. Gives back what does.
+    fn handle_without_opening(&mut self, ask: Ask, cx: &mut Context<'_>) -> Option<Ask> {
+        let Ask { worker, session, id, question } = ask;
+        let seat = Seat { worker, session };
+        match question {
+            Question::Leave(name) => {
+                if let Some(channel) = self.channels.get_mut(&name) {
+                    channel.unlink(worker);
+                }
+                cx.peers.tell(worker, Tell::Left, cx.out);
+            }
+            Question::Depart { channel, generation } => self.depart(&channel, seat, generation, cx),
+            Question::Members(channel) => self.tell_members(&channel, seat, cx),
+            Question::Presence(query) => self.answer_presence((seat, id), query, cx),
+            question => return Some(Ask { worker, session, id, question }),
+        }
+        None
     }
 
     pub(crate) fn handle_answer(&mut self, answer: Answer, cx: &mut Context<'_>) {
@@ -264,7 +284,8 @@ impl Shard {
         }
         // A sweep costs time in proportion to the channels, so a full shard sweeps once per second at most.
         if now.uptime >= self.full_until {
-            self.channels.retain(|_, channel| !channel.is_idle());
+            let presences = &self.presences;
+            self.channels.retain(|name, channel| !channel.is_idle() || presences.is_present(name));
             self.full_until = now.uptime + RETRY;
         }
         if self.channels.len() < self.limits.channels {
@@ -305,9 +326,10 @@ impl Shard {
     fn handle_log(&mut self, ask: Ask, cx: &mut Context<'_>) {
         let Ask { worker, session, id, question } = ask;
         match question {
-            Question::Join { channel, generation, start } => {
+            Question::Join { channel, generation, start, entering } => {
                 let begin = Begin::Asked(start);
-                self.advance_join(Join::new(worker, session, id, channel, generation, begin), cx);
+                let join = Join::new(worker, session, id, channel, generation, begin);
+                self.advance_join(join.of(entering), cx);
             }
             Question::Resume { channel, generation, missing } => {
                 let begin = Begin::Missing(missing);
@@ -327,7 +349,7 @@ impl Shard {
             Question::History(query) => {
                 self.advance_page(PageQuestion::new(worker, session, id, query), cx);
             }
-            Question::Leave(_) => {}
+            Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ChannelName, EntryName, Key, Offset, Payload, Position, Reference, Secret};
+use crate::{ChannelName, DisplayName, EntryName, Key, Offset, Payload, Position, Reference, Secret};
 
 /// The client's own name for a command, echoed in its reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +35,8 @@ pub enum Action {
     Publish(Publish),
     /// A page of a channel's stored past.
     History(HistoryQuery),
+    /// Who is in a channel, or one's own state there.
+    Presence(PresenceQuery),
     /// Is anyone there?
     Ping,
     /// The answer to the server's `ping`.
@@ -50,6 +52,8 @@ pub struct Connect {
     pub subscribe: Vec<Subscribe>,
     /// Whether the server's pings come as `ping` messages instead of WebSocket pings.
     pub heartbeat: bool,
+    /// What others see of it in presence, beside its user.
+    pub name: Option<DisplayName>,
 }
 
 /// Follows a channel.
@@ -59,6 +63,27 @@ pub struct Subscribe {
     pub channel: ChannelName,
     /// From where.
     pub start: Start,
+    /// Whether it wants to know who is there, and who comes and goes.
+    pub presence: bool,
+    /// What others see of it there: JSON.
+    pub state: Option<Payload>,
+}
+
+impl Subscribe {
+    /// A subscription to `channel` from `start` on, with nothing else asked of it.
+    #[must_use]
+    pub fn new(channel: ChannelName, start: Start) -> Self {
+        Self { channel, start, presence: false, state: None }
+    }
+}
+
+/// Asks who is in a channel, or says something about oneself there.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PresenceQuery {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The new state of the session's own member, JSON; `None` asks for all members.
+    pub state: Option<Payload>,
 }
 
 /// From where a subscription begins.

@@ -26,7 +26,7 @@ impl UserName {
 }
 
 /// The public id of a session, which others may see.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ClientId(Arc<str>);
 
 impl ClientId {

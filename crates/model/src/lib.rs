@@ -14,6 +14,7 @@
 //! - [`Position`]: ([`Epoch`], [`Offset`]), a place in a channel's log.
 //! - [`Publication`]: one immutable entry of a channel, with the finished byte forms it was given.
 //! - [`Command`], [`Reply`], [`Push`]: what a client asks, is answered, and is told unasked.
+//! - [`Member`], [`PresenceUpdate`]: who is in a channel, and what changed of that.
 //! - [`Namespace`], [`Limits`]: settings, and every named cap.
 //! - [`ErrorCode`], [`close`]: every code a client can see, as one table.
 
@@ -28,19 +29,23 @@ mod limits;
 mod namespace;
 mod payload;
 mod position;
+mod presence;
 mod publication;
 mod reply;
 mod role;
 
 pub use channel::{CHANNEL_NAME_MAX, ChannelName, InvalidChannelName};
 pub use code::ErrorCode;
-pub use command::{Action, Command, CommandId, Connect, HistoryQuery, Publish, Start, Subscribe};
+pub use command::{
+    Action, Command, CommandId, Connect, HistoryQuery, PresenceQuery, Publish, Start, Subscribe,
+};
 pub use fold::Fold;
 pub use identity::{ClientId, Identity, InvalidKey, KEY_MAX, Key, Publisher, Secret, UserName};
 pub use limits::Limits;
-pub use namespace::{Acknowledge, Kind, Namespace, Namespaces, Rate, Retention};
+pub use namespace::{Acknowledge, Kind, Namespace, Namespaces, PresenceMode, Rate, Retention};
 pub use payload::{Form, Payload};
 pub use position::{Epoch, InvalidEpoch, Offset, Position, Timestamp};
+pub use presence::{DISPLAY_NAME_MAX, DisplayName, InvalidDisplayName, Member, Members, PresenceUpdate};
 pub use publication::{Encoding, Publication};
 pub use reply::{Capability, Fault, LostReason, Page, Push, Recovery, Reply, Subscribed};
 pub use role::{ENTRY_NAME_MAX, Entry, EntryName, InvalidEntryName, Op, REACTION_MAX, Reference, Role};

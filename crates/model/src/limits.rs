@@ -47,6 +47,15 @@ pub struct Limits {
     /// Messages that wait in the queue from one worker to another (4,096). Commands that do not fit stay
     /// in their connection; broadcasts that do not fit are read again when there is room.
     pub queue: usize,
+    /// The largest state of a member of a channel's presence, in bytes (1 KiB). A larger one is answered with `too_large`.
+    pub presence_state: usize,
+    /// How often the changes of one channel's presence are told at most (250 ms). Those in between are told together.
+    pub presence_interval: Duration,
+    /// Bytes of presence that one subscriber is told of one channel per second, lists that it asked for aside (16 KiB,
+    /// and as much at once after a quiet time). What is more is told later, by then the newest of it.
+    pub presence_bytes_per_second: usize,
+    /// Up to how many members a channel's presence names them (1,000). Above it only their number is told.
+    pub presence_members_told: usize,
     /// The largest WebSocket message that may arrive on `/ws`, in bytes (64 KiB). Above it 1009.
     pub frame_size_max: usize,
     /// The largest message of `/echo`, in bytes (16 MiB). Above it 1009.
@@ -91,6 +100,10 @@ impl Default for Limits {
             history_page_default: 50,
             outbox_bytes: 4 << 20,
             queue: 4_096,
+            presence_state: 1 << 10,
+            presence_interval: Duration::from_millis(250),
+            presence_bytes_per_second: 16 << 10,
+            presence_members_told: 1_000,
             frame_size_max: 64 << 10,
             echo_size_max: 16 << 20,
             deflate_size_max: 256 << 10,

@@ -32,6 +32,30 @@ impl Kind {
     }
 }
 
+/// How much the subscribers of a channel may know of each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PresenceMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// How many they are.
+    Count,
+    /// Who they are.
+    Full,
+}
+
+impl PresenceMode {
+    /// The word for it in configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Count => "count",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// The settings that all channels of one namespace share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Namespace {
@@ -55,6 +79,12 @@ pub struct Namespace {
     pub rate: Option<Rate>,
     /// How fast all together may publish to one channel. More is answered likewise.
     pub channel_rate: Option<Rate>,
+    /// How much its subscribers may know of each other.
+    pub presence: PresenceMode,
+    /// How long after its last connection a member of a channel's presence is gone.
+    pub grace: Duration,
+    /// Members of one channel's presence; a subscribe that would add one more is answered with `limit_exceeded`.
+    pub members_max: usize,
 }
 
 /// How often something may happen.
@@ -115,6 +145,9 @@ impl Namespace {
             retention: Retention::default(),
             rate: None,
             channel_rate: None,
+            presence: PresenceMode::Off,
+            grace: Duration::from_secs(3),
+            members_max: 5_000,
         }
     }
 }

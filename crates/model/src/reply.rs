@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    ChannelName, CommandId, Epoch, ErrorCode, Identity, Key, Kind, Offset, Position, Publication, Timestamp,
+    ChannelName, CommandId, Epoch, ErrorCode, Identity, Key, Kind, Offset, Position, PresenceUpdate,
+    Publication, Timestamp,
 };
 
 /// The answer to one command.
@@ -61,6 +62,13 @@ pub enum Reply {
         channel: ChannelName,
         /// The page.
         page: Page,
+    },
+    /// To `presence`: all members, or what the session's own has become.
+    Presence {
+        /// The command's id.
+        id: Option<CommandId>,
+        /// The members.
+        update: Arc<PresenceUpdate>,
     },
     /// To `ping`.
     Pong {
@@ -126,6 +134,8 @@ pub enum Capability {
     Publish,
     /// Read its stored past.
     History,
+    /// See who is there.
+    Presence,
 }
 
 impl Capability {
@@ -135,6 +145,7 @@ impl Capability {
         match self {
             Self::Publish => "publish",
             Self::History => "history",
+            Self::Presence => "presence",
         }
     }
 }
@@ -159,6 +170,8 @@ pub struct Subscribed {
     /// The newest publication of each entry, ascending by offset (`value` and `map`), unless the place that was asked
     /// for is continued.
     pub entries: Option<Vec<Arc<Publication>>>,
+    /// Who is there, if it was asked for.
+    pub presence: Option<Arc<PresenceUpdate>>,
     /// What the session may do there.
     pub can: Vec<Capability>,
 }
@@ -239,6 +252,8 @@ pub enum Push {
         /// After how long subscribing again makes sense.
         retry: Option<Duration>,
     },
+    /// Who came, went or changed in a channel it follows; or all who are there.
+    Presence(Arc<PresenceUpdate>),
     /// Are you there? (Only with `heartbeat`.)
     Ping,
     /// The server is about to end; leave at a random moment within this time.

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use mio::net::TcpStream;
 use trunkline_hub::SessionId;
 use trunkline_model::close::CloseReason;
-use trunkline_model::{ChannelName, Publication};
+use trunkline_model::{ChannelName, PresenceUpdate, Publication};
 use trunkline_ws_proto::{self as wire, CloseCode, DeflatePool, MessageKind, unmasked};
 
-use crate::frame::frame;
+use crate::frame::{frame, presence_frame};
 use crate::outbox::{Outbox, Outboxes};
 
 /// What is spoken on a WebSocket connection.
@@ -145,6 +145,16 @@ impl Connection {
     /// A publication as this connection is to get it.
     pub(crate) fn frame<'p>(&self, publication: &'p Publication, pool: &mut DeflatePool) -> &'p Bytes {
         frame(publication, &self.protocol, self.wire.shared_window(), pool)
+    }
+
+    /// An update of presence as this connection is to get it; `None` if its protocol has no word for it.
+    pub(crate) fn presence_frame<'p>(
+        &self,
+        update: &'p PresenceUpdate,
+        pool: &mut DeflatePool,
+    ) -> Option<&'p Bytes> {
+        let speaks = self.protocol == Protocol::Json;
+        speaks.then(|| presence_frame(update, self.wire.shared_window(), pool))
     }
 
     /// Appends a frame that others get too; one that is `droppable` may make room for newer ones while it waits.

@@ -1,10 +1,10 @@
-//! A publication as the frame that a connection gets: one for all that speak the same protocol, and one more for those
+//! A publication, or an update of presence, as the frame that a connection gets: one for all that speak the same protocol, and one more for those
 //! of them that agreed on compression with the same window. Each is made at most once for the whole node, by the first
 //! connection that needs it.
 
 use bytes::Bytes;
 use trunkline_dialect::{json, plain};
-use trunkline_model::{Encoding, Publication};
+use trunkline_model::{Encoding, PresenceUpdate, Publication};
 use trunkline_ws_proto::{DeflatePool, MessageKind, PreparedMessage};
 
 use crate::connection::Protocol;
@@ -25,6 +25,21 @@ pub(crate) fn frame<'p>(
     let Some(window_bits) = window_bits.filter(|_| pool.is_worthwhile(frame.len())) else { return frame };
     let deflate = || pool.deflate_frame(frame, window_bits);
     publication.deflated(encoding, window_bits, deflate).unwrap_or(frame)
+}
+
+/// The frame for connections that speak `trunkline.v1`, likewise.
+pub(crate) fn presence_frame<'p>(
+    update: &'p PresenceUpdate,
+    window_bits: Option<u8>,
+    pool: &mut DeflatePool,
+) -> &'p Bytes {
+    let frame = update.encoded(|update| {
+        let mut text = Vec::with_capacity(update.cost());
+        json::encode_presence(update, &mut text);
+        PreparedMessage::new(MessageKind::Text, &text).frame().clone()
+    });
+    let Some(window_bits) = window_bits.filter(|_| pool.is_worthwhile(frame.len())) else { return frame };
+    update.deflated(window_bits, || pool.deflate_frame(frame, window_bits)).unwrap_or(frame)
 }
 
 fn encode_json(publication: &Publication) -> Bytes {

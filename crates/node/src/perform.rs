@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use slab::Slab;
 use trunkline_dialect::{json, plain};
 use trunkline_hub::{Input, Moment, Output, SessionId};
 use trunkline_model::close;
-use trunkline_model::{Publication, Push, Reply};
+use trunkline_model::{PresenceUpdate, Publication, Push, Reply};
 use trunkline_ws_proto::MessageKind;
 
-use crate::connection::Protocol;
+use crate::connection::{Connection, Protocol};
 use crate::turn::seconds;
 use crate::worker::{Entry, Worker};
 
@@ -45,6 +47,11 @@ impl Worker {
             Output::Deliver { publication, sessions } => {
                 for session in sessions.iter() {
                     self.deliver_live(now, *session, &publication);
+                }
+            }
+            Output::Present { update, sessions } => {
+                for session in sessions.iter() {
+                    self.present_live(now, *session, &update);
                 }
             }
             Output::Peer { to, message } => {
@@ -102,6 +109,10 @@ impl Worker {
     pub(crate) fn push(&mut self, now: Moment, session: SessionId, push: &Push) {
         if let Push::Message(publication) = push {
             self.deliver(now, session, publication);
+            return;
+        }
+        if let Push::Presence(update) = push {
+            self.present(now, session, update);
             return;
         }
         let key = session.index as usize;
@@ -171,6 +182,36 @@ impl Worker {
         self.mark_dirty(key);
     }
 
+    /// Tells a subscriber who came, went or changed. Where the outbox is half full that is dropped, and it is told who is
+    /// there when it has drained.
+    fn present_live(&mut self, now: Moment, session: SessionId, update: &Arc<PresenceUpdate>) {
+        let half = self.limits.outbox_bytes / 2;
+        let Some(connection) = sending(&mut self.entries, session) else { return };
+        let Some(frame) = connection.presence_frame(update, &mut self.deflate) else { return };
+        if self.fits(now, session, frame.len(), half) {
+            self.share(session, frame);
+        } else {
+            let channel = update.channel.clone();
+            self.hub.handle(now, Input::PresenceMissed { session, channel }, &mut self.outputs);
+        }
+    }
+
+    /// Tells a subscriber who is there, which the hub has asked room for.
+    fn present(&mut self, now: Moment, session: SessionId, update: &Arc<PresenceUpdate>) {
+        let Some(connection) = sending(&mut self.entries, session) else { return };
+        let Some(frame) = connection.presence_frame(update, &mut self.deflate) else { return };
+        if self.make_room(now, session, frame.len()) {
+            self.share(session, frame);
+        }
+    }
+
+    fn share(&mut self, session: SessionId, frame: &Bytes) {
+        if let Some(connection) = sending(&mut self.entries, session) {
+            connection.share(frame, false, &mut self.outboxes);
+            self.mark_dirty(session.index as usize);
+        }
+    }
+
     /// Sends what stands in `scratch`.
     fn send_text(&mut self, now: Moment, session: SessionId) {
         let key = session.index as usize;
@@ -220,5 +261,15 @@ impl Worker {
         } else {
             self.hub.handle(now, Input::Drained { session }, &mut self.outputs);
         }
+    }
+}
+
+/// The connection of the session, if it has one that may still be sent something.
+fn sending(entries: &mut Slab<Entry>, session: SessionId) -> Option<&mut Connection> {
+    match entries.get_mut(session.index as usize) {
+        Some(Entry::Socket(connection)) => {
+            (connection.generation == session.generation && connection.wire.may_send()).then_some(connection)
+        }
+        _ => None,
     }
 }

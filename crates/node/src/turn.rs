@@ -254,6 +254,8 @@ impl Worker {
         if second >= self.ticked_at + HUB_TICK {
             self.ticked_at = second;
             self.hub.handle(now, Input::Tick, &mut self.outputs);
+        } else if self.hub.wakes_at().is_some_and(|at| at <= now.uptime) {
+            self.hub.handle(now, Input::Due, &mut self.outputs);
         }
         self.perform(now);
     }

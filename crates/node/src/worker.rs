@@ -208,6 +208,7 @@ impl Worker {
     /// Waits for something to do, and says whether there was nothing at first.
     async fn sleep(&mut self, tick: &mut tokio::time::Interval) -> io::Result<bool> {
         let wake = Arc::clone(&self.wake);
+        let due_in = self.hub.wakes_at().map(|at| at.saturating_sub(self.clock.now().uptime));
         let mut slept = false;
         let mut something = std::pin::pin!(async {
             tokio::select! {
@@ -217,6 +218,7 @@ impl Worker {
                 }
                 () = wake.notified() => {}
                 _ = tick.tick() => {}
+                () = pass(due_in) => {}
             }
             io::Result::Ok(())
         });
@@ -295,6 +297,14 @@ impl Worker {
         let Phase::Closing(until) = self.phase else { return false };
         let silent = self.entries.is_empty() && Rc::strong_count(&self.http_open) == 1;
         silent || self.clock.now().uptime >= until
+    }
+}
+
+/// Waits so long; without end if nothing is waited for.
+async fn pass(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

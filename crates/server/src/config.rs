@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, Retention};
+use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, PresenceMode, Retention};
 use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
 use crate::dto::{
     AcknowledgeWord, CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable,
+    PresenceWord,
 };
 use crate::units;
 
@@ -24,6 +25,10 @@ const MEMORY_KEYS: Duration = Duration::from_secs(600);
 
 /// The most publications of one connection that may come at once.
 const BURST_MAX: u32 = 100_000;
+/// The longest that a member may be away and count as there.
+const GRACE_MAX: Duration = Duration::from_secs(60);
+/// The most members that a channel's presence may have.
+const MEMBERS_MAX: usize = 100_000;
 
 /// The slowest level of compression that a worker may use. Text that is made for it keeps level 9 busy with 256 KiB for
 /// 100 ms, level 6 for 4 ms, and level 9 saves next to nothing more.
@@ -40,13 +45,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What `dev` has without a file: the namespaces `chat` (a log), `value`, `map` and `room` (a signal), and compression.
+    /// What `dev` has without a file: the namespaces `chat` (a log), `value`, `map` and `room` (a signal), and
+    /// compression. Who is in `chat` and `room` is seen by all.
     pub(crate) fn dev() -> Self {
         let mut namespaces = Namespaces::default();
-        namespaces.insert("chat", Namespace::of_kind(Kind::Log));
+        let visible = |kind| Namespace { presence: PresenceMode::Full, ..Namespace::of_kind(kind) };
+        namespaces.insert("chat", visible(Kind::Log));
         namespaces.insert("value", Namespace::of_kind(Kind::Value));
         namespaces.insert("map", Namespace::of_kind(Kind::Map));
-        namespaces.insert("room", Namespace::of_kind(Kind::Signal));
+        namespaces.insert("room", visible(Kind::Signal));
         Self { namespaces, compression: Some(DeflateOptions::default()) }
     }
 
@@ -121,6 +128,7 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
     if let Some(keys) = &table.keys {
         namespace.keys = units::duration(keys).map_err(|error| format!("keys: {error}"))?;
     }
+    presence(table, &mut namespace)?;
     if let Some(limits) = &table.limits {
         set_limits(&mut namespace, limits).map_err(|error| format!("limits.{error}"))?;
     }
@@ -141,6 +149,31 @@ fn set_limits(namespace: &mut Namespace, limits: &LimitsTable) -> Result<(), Str
     }
     if let Some(rate) = &limits.channel_rate {
         namespace.channel_rate = Some(units::rate(rate).map_err(|error| format!("channel_rate: {error}"))?);
+    }
+    Ok(())
+}
+
+fn presence(table: &NamespaceTable, namespace: &mut Namespace) -> Result<(), String> {
+    let members = table.limits.as_ref().and_then(|limits| limits.members);
+    namespace.presence = match table.presence.unwrap_or(PresenceWord::Off) {
+        PresenceWord::Off if table.grace.is_some() => {
+            return Err("`grace` is that of presence, which is off; set `presence`".to_owned());
+        }
+        PresenceWord::Off if members.is_some() => {
+            return Err("`limits.members` is that of presence, which is off; set `presence`".to_owned());
+        }
+        PresenceWord::Off => PresenceMode::Off,
+        PresenceWord::Count => PresenceMode::Count,
+        PresenceWord::Full => PresenceMode::Full,
+    };
+    if let Some(grace) = &table.grace {
+        namespace.grace = units::duration(grace).map_err(|error| format!("grace: {error}"))?;
+        if namespace.grace > GRACE_MAX {
+            return Err(format!("grace is {grace}; it may be 0s to {} s", GRACE_MAX.as_secs()));
+        }
+    }
+    if let Some(members) = members {
+        namespace.members_max = within("limits.members", members, 1, MEMBERS_MAX)?;
     }
     Ok(())
 }
@@ -219,11 +252,15 @@ mod tests {
             },
             rate: Some(Rate { interval: Duration::from_millis(100), burst: 20 }),
             channel_rate: Some(Rate { interval: Duration::from_millis(100), burst: 10 }),
+            presence: PresenceMode::Full,
+            grace: Duration::from_secs(1),
+            members_max: 7,
         };
         check(
-            "[namespace.news]\nkind = \"log\"\nacknowledge = \"disk\"\nkeys = \"10m\"\n\
+            "[namespace.news]\nkind = \"log\"\nacknowledge = \"disk\"\nkeys = \"10m\"\npresence = \"full\"\ngrace = \"1s\"\n\
              keep = { entries = 1000, size = \"1GiB\", age = \"30d\" }\n\
-             recover = { entries = 10, bytes = \"2KiB\" }\nlimits = { message = \"1000B\", rate = \"10/s\", burst = 20, channel_rate = \"600/m\" }",
+             recover = { entries = 10, bytes = \"2KiB\" }\n\
+             limits = { message = \"1000B\", members = 7, rate = \"10/s\", burst = 20, channel_rate = \"600/m\" }",
             Ok(("news:x", full)),
         );
         check(
@@ -291,6 +328,16 @@ mod tests {
             "[namespace.x]\nkind = \"signal\"\nacknowledge = \"disk\"",
             Err("`acknowledge` is for what is stored"),
         );
+        let visible = |rest| format!("[namespace.x]\nkind = \"log\"\npresence = \"count\"\n{rest}");
+        check(
+            "[namespace.x]\nkind = \"log\"\npresence = \"on\"",
+            Err("expected one of `off`, `count`, `full`"),
+        );
+        check("[namespace.x]\nkind = \"log\"\ngrace = \"1s\"", Err("`grace` is that of presence"));
+        check("[namespace.x]\nkind = \"log\"\nlimits = { members = 1 }", Err("`limits.members` is that of"));
+        check(&visible("grace = \"61s\""), Err("grace is 61s; it may be 0s to 60 s"));
+        check(&visible("grace = \"soon\""), Err("[namespace.x]: grace: \"soon\""));
+        check(&visible("limits = { members = 0 }"), Err("limits.members is 0; it may be 1 to 100000"));
         check("nonsense", Err("line 1"));
         check("compression = \"on\"", Err("expected a table, like"));
         check("[compression]\nlevle = 1", Err("unknown field `levle`, expected one of `enabled`"));

@@ -42,6 +42,10 @@ pub(crate) struct NamespaceTable {
     pub(crate) recover: Option<RecoverTable>,
     /// How long idempotency keys are remembered.
     pub(crate) keys: Option<String>,
+    /// How much its subscribers may know of each other.
+    pub(crate) presence: Option<PresenceWord>,
+    /// How long after its last connection a member is gone.
+    pub(crate) grace: Option<String>,
     /// Caps of its channels.
     pub(crate) limits: Option<LimitsTable>,
 }
@@ -53,6 +57,14 @@ pub(crate) enum KindWord {
     Value,
     Map,
     Signal,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PresenceWord {
+    Off,
+    Count,
+    Full,
 }
 
 #[derive(Deserialize, Debug, Clone, Copy)]
@@ -92,6 +104,8 @@ pub(crate) struct LimitsTable {
     pub(crate) burst: Option<u32>,
     /// How fast all together publish to a channel.
     pub(crate) channel_rate: Option<String>,
+    /// Members of one channel's presence.
+    pub(crate) members: Option<usize>,
 }
 
 /// The query of `GET …/messages`.

@@ -62,7 +62,7 @@ impl World {
             let start = self.start(index, &channel);
             let id = self.note_subscribe(index, &channel, start);
             self.clients[index].connects(id, &channel);
-            subscribe.push(Subscribe { channel, start });
+            subscribe.push(Subscribe::new(channel, start));
         }
         let session = Some(Secret::new(&format!("s-{}", self.clients[index].name)));
         let connect = Connect { session, subscribe, ..Connect::default() };
@@ -122,7 +122,7 @@ impl World {
             return;
         }
         let id = self.note_subscribe(index, &channel, start);
-        self.send(index, Some(id), Action::Subscribe(Subscribe { channel, start }));
+        self.send(index, Some(id), Action::Subscribe(Subscribe::new(channel, start)));
     }
 
     fn note_subscribe(&mut self, index: usize, channel: &ChannelName, start: Start) -> i64 {
@@ -208,12 +208,12 @@ impl World {
             0 => self.publish_oversize(index, chat),
             1 => {
                 let channel = crate::words::name("nowhere:x");
-                let action = Action::Subscribe(Subscribe { channel, start: Start::Next });
+                let action = Action::Subscribe(Subscribe::new(channel, Start::Next));
                 self.send_wrong(index, action, ErrorCode::UnknownNamespace);
             }
             2 => {
                 let start = Start::Last(self.setting.limits.history_page + 1);
-                let action = Action::Subscribe(Subscribe { channel: chat, start });
+                let action = Action::Subscribe(Subscribe::new(chat, start));
                 self.send_wrong(index, action, ErrorCode::BadRequest);
             }
             3 => {

@@ -25,6 +25,9 @@ impl Client {
             Heard::Pushed(Push::Unsubscribed { channel, message, .. }) => {
                 broken(Checker::Prefix, format!("{} is thrown out of {channel}: {message}", self.name))
             }
+            Heard::Reply(Reply::Presence { update, .. }) => {
+                broken(Checker::Answers, format!("{} is told {update:?}", self.name))
+            }
             Heard::Pushed(push) => broken(Checker::Answers, format!("{} was pushed {push:?}", self.name)),
             Heard::Reply(Reply::Subscribed(subscribed)) => self.subscribed(*subscribed, truth, tally),
             Heard::Reply(Reply::Unsubscribed { id, channel }) => self.unsubscribed(number(&id)?, &channel),

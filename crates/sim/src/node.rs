@@ -11,7 +11,7 @@ use trunkline_backend::Window;
 use trunkline_hub::{Hub, Input, Moment, Output, Peer, SessionId};
 use trunkline_model::{
     ChannelName, ClientId, Command, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Position,
-    Publication, Publisher, Push, Reply, Secret, Timestamp, UserName,
+    PresenceUpdate, Publication, Publisher, Push, Reply, Secret, Timestamp, UserName,
 };
 
 use crate::seat::Seat;
@@ -352,9 +352,20 @@ impl Node {
         self.store.crash(epoch, restored)
     }
 
+    /// Tells every worker of a moment that has come for which it waits; `false` if there is none.
+    pub fn wake(&mut self) -> bool {
+        let due = |hub: &Hub, now| hub.wakes_at().is_some_and(|at| at <= now);
+        let workers = 0..self.workers();
+        let woken: Vec<_> =
+            workers.filter(|worker| due(&self.hubs[usize::from(*worker)], self.uptime)).collect();
+        woken.iter().for_each(|worker| self.handle(*worker, Input::Due));
+        !woken.is_empty()
+    }
+
     /// Moves a little of everything; `false` if nothing was to be moved.
     pub fn move_once(&mut self) -> bool {
         let mut moved = self.admit();
+        moved |= self.wake();
         for from in 0..self.workers() {
             self.tell_room(from);
             for to in 0..self.workers() {
@@ -382,8 +393,11 @@ impl Node {
 
     /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
     pub fn leftovers(&self) -> Vec<&'static str> {
-        const EMPTY: [&str; 9] = [
+        const EMPTY: [&str; 12] = [
             "channels: {}",
+            "present: {}",
+            "watched: {}",
+            "missed: {}",
             "waiting: {}",
             "appends_in_flight: 0",
             "reads_in_flight: 0",
@@ -398,7 +412,12 @@ impl Node {
             EMPTY.into_iter().filter(|part| !shown.iter().all(|hub| hub.contains(part))).collect();
         // One list for each worker.
         let none = vec![Vec::<()>::new(); self.hubs.len()];
-        for (name, what) in [("blocked", "blocked sessions"), ("leaving", "leaving"), ("behind", "behind")] {
+        for (name, what) in [
+            ("blocked", "blocked sessions"),
+            ("errands", "errands"),
+            ("leaving", "leaving"),
+            ("behind", "behind"),
+        ] {
             if !shown.iter().all(|hub| hub.contains(&format!("{name}: {none:?}"))) {
                 left.push(what);
             }
@@ -442,6 +461,11 @@ impl Node {
                     self.check_durable(&publication.channel, publication.position);
                     for &session in sessions.iter() {
                         self.deliver(worker, session, &publication);
+                    }
+                }
+                Output::Present { update, sessions } => {
+                    for &session in sessions.iter() {
+                        self.present(worker, session, &update);
                     }
                 }
                 Output::Peer { to, message } => {
@@ -503,6 +527,18 @@ impl Node {
             seat.room = seat.room_when_drained;
             self.fell_behind += 1;
             self.handle(worker, Input::Behind { session, publication: Arc::clone(publication) });
+        }
+    }
+
+    fn present(&mut self, worker: u16, session: SessionId, update: &Arc<PresenceUpdate>) {
+        let who = self.sits(worker, session).expect("presence is told to sessions that are open");
+        let seat = &mut self.seats[who];
+        if seat.room > 0 {
+            seat.room = seat.room.saturating_sub(1);
+            self.hear(worker, session, Heard::Pushed(Push::Presence(Arc::clone(update))));
+        } else {
+            let channel = update.channel.clone();
+            self.handle(worker, Input::PresenceMissed { session, channel });
         }
     }
 

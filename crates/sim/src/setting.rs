@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use trunkline_model::{ChannelName, Kind, Limits, Namespace, Namespaces};
+use trunkline_model::{ChannelName, Kind, Limits, Namespace, Namespaces, PresenceMode};
 
 use crate::rng::Rng;
 use crate::truth::Rules;
@@ -68,6 +68,9 @@ impl Setting {
             recover_bytes: rng.pick(&[1 << 20, 1 << 20, 600]),
             keys: Duration::from_secs(rng.pick(&[24 * 3_600, 24 * 3_600, 4])),
             message_size_max: 200,
+            // Nobody asks who is there, but everybody comes and goes.
+            presence: PresenceMode::Full,
+            grace: Duration::from_millis(5),
             ..Namespace::of_kind(Kind::Log)
         };
         let workers = rng.between(1, 4) as u16;

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use trunkline_dialect::json;
 use trunkline_model::{
-    Action, Command, CommandId, Connect, Form, HistoryQuery, Position, Publish, Push, Start,
+    Action, Command, CommandId, Connect, Form, HistoryQuery, Payload, Position, Publish, Push, Start,
+    Subscribe,
 };
 
 use crate::node::Heard;
@@ -25,7 +26,7 @@ pub(crate) fn spell(command: &Command) -> String {
         Action::Subscribe(subscribe) => {
             quoted(&mut text, "type", "subscribe");
             quoted(&mut text, "channel", subscribe.channel.as_str());
-            spell_start(&mut text, subscribe.start);
+            spell_subscribe(&mut text, subscribe);
         }
         Action::Unsubscribe(channel) => {
             quoted(&mut text, "type", "unsubscribe");
@@ -33,6 +34,11 @@ pub(crate) fn spell(command: &Command) -> String {
         }
         Action::Publish(publish) => spell_publish(&mut text, publish),
         Action::History(query) => spell_history(&mut text, query),
+        Action::Presence(query) => {
+            quoted(&mut text, "type", "presence");
+            quoted(&mut text, "channel", query.channel.as_str());
+            spell_state(&mut text, query.state.as_ref());
+        }
         Action::Ping => quoted(&mut text, "type", "ping"),
         Action::Pong => quoted(&mut text, "type", "pong"),
     }
@@ -45,6 +51,9 @@ fn spell_connect(text: &mut String, connect: &Connect) {
     if let Some(secret) = &connect.session {
         quoted(text, "session", secret.reveal());
     }
+    if let Some(name) = &connect.name {
+        quoted(text, "name", name.as_str());
+    }
     if connect.heartbeat {
         field(text, "heartbeat", &true);
     }
@@ -52,10 +61,24 @@ fn spell_connect(text: &mut String, connect: &Connect) {
         let mut listed = String::from("{");
         for subscribe in &connect.subscribe {
             let mut start = String::from("{");
-            spell_start(&mut start, subscribe.start);
+            spell_subscribe(&mut start, subscribe);
             field(&mut listed, subscribe.channel.as_str(), &(start + "}"));
         }
         field(text, "subscribe", &(listed + "}"));
+    }
+}
+
+fn spell_subscribe(text: &mut String, subscribe: &Subscribe) {
+    spell_start(text, subscribe.start);
+    if subscribe.presence {
+        field(text, "presence", &true);
+    }
+    spell_state(text, subscribe.state.as_ref());
+}
+
+fn spell_state(text: &mut String, state: Option<&Payload>) {
+    if let Some(state) = state {
+        field(text, "state", &String::from_utf8_lossy(&state.bytes));
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, Epoch, Fault, Fold, Form, HistoryQuery, Key, Namespace,
-    Offset, Page, Payload, Position, Publication, Publish, Push, Recovery, Reference, Reply, Role, Secret,
-    Start, Subscribe, Subscribed,
+    Action, ChannelName, Command, CommandId, Connect, Epoch, Fault, Fold, Form, HistoryQuery, Key, Members,
+    Namespace, Offset, Page, Payload, Position, PresenceQuery, PresenceUpdate, Publication, Publish, Push,
+    Recovery, Reference, Reply, Role, Secret, Start, Subscribe, Subscribed,
 };
 
 use crate::node::{Heard, Node, Who};
@@ -37,15 +37,40 @@ pub fn since(offset: u64) -> Start {
 
 /// `connect`, with the secret of an earlier session and channels to resume.
 pub fn connect(secret: Option<&str>, subscribe: &[(&str, Start)]) -> Command {
-    let subscribe =
-        subscribe.iter().map(|(channel, start)| Subscribe { channel: name(channel), start: *start });
+    let subscribe = subscribe.iter().map(|(channel, start)| Subscribe::new(name(channel), *start));
     let session = secret.map(Secret::new);
     Action::Connect(Connect { session, subscribe: subscribe.collect(), ..Connect::default() }).command()
 }
 
 /// `subscribe`.
 pub fn subscribe(channel: &str, start: Start) -> Command {
-    Action::Subscribe(Subscribe { channel: name(channel), start }).command()
+    Action::Subscribe(Subscribe::new(name(channel), start)).command()
+}
+
+/// `subscribe` from now on, to be told who else is there.
+pub fn watch(channel: &str) -> Command {
+    let subscribe = Subscribe::new(name(channel), Start::Next);
+    Action::Subscribe(Subscribe { presence: true, ..subscribe }).command()
+}
+
+/// `subscribe` from now on, with a state that others see.
+pub fn enter(channel: &str, state: &str) -> Command {
+    let subscribe = Subscribe::new(name(channel), Start::Next);
+    Action::Subscribe(Subscribe { state: Some(json(state)), ..subscribe }).command()
+}
+
+/// `presence` that says something about oneself.
+pub fn set_state(channel: &str, state: &str) -> Command {
+    Action::Presence(PresenceQuery { channel: name(channel), state: Some(json(state)) }).command()
+}
+
+/// `presence` that asks who is there.
+pub fn who(channel: &str) -> Command {
+    Action::Presence(PresenceQuery { channel: name(channel), state: None }).command()
+}
+
+fn json(text: &str) -> Payload {
+    Payload::new(Form::Json, text.to_owned())
 }
 
 /// `unsubscribe`.
@@ -154,6 +179,7 @@ pub fn line(heard: &Heard) -> String {
         Heard::Reply(reply) => reply_line(reply),
         Heard::Message(publication) => message_line(publication),
         Heard::Pushed(Push::Message(publication)) => message_line(publication),
+        Heard::Pushed(Push::Presence(update)) => format!("{}{}", update.channel, presence_words(update)),
         Heard::Pushed(push) => format!("{push:?}"),
         Heard::Ready => "ready".to_owned(),
     }
@@ -173,13 +199,17 @@ fn reply_line(reply: &Reply) -> String {
             format!("{}published {channel}{}{key}{dup}{merged}", of(id), place(*position))
         }
         Reply::History { id, channel, page } => format!("{}page {channel} {}", of(id), page_words(page)),
+        Reply::Presence { id, update } => {
+            format!("{}presence {}{}", of(id), update.channel, presence_words(update))
+        }
         Reply::Pong { id, .. } => format!("{}pong", of(id)),
         Reply::Fault(fault) => fault_line(fault),
     }
 }
 
 fn subscribed_line(subscribed: &Subscribed) -> String {
-    let Subscribed { id, channel, kind, position, floor, recovery, items, entries, .. } = subscribed;
+    let Subscribed { id, channel, kind, position, floor, recovery, items, entries, presence, .. } =
+        subscribed;
     let place = match position {
         Some(_) => format!("{} floor {floor}", place(*position)),
         None => format!(" {}", kind.as_str()),
@@ -198,7 +228,26 @@ fn subscribed_line(subscribed: &Subscribed) -> String {
         let entries: Vec<_> = entries.iter().map(|entry| format!("{}{}", role(entry), text(entry))).collect();
         format!(", state [{}]", entries.join(" "))
     });
-    format!("{}subscribed {channel}{place}{recovery}{items}{state}", of(id))
+    let presence = presence.as_ref().map_or(String::new(), |update| format!(",{}", presence_words(update)));
+    format!("{}subscribed {channel}{place}{recovery}{items}{state}{presence}", of(id))
+}
+
+/// How many there are; `+` is who is there now, `-` who is gone, and `all:` stands before a whole list.
+fn presence_words(update: &PresenceUpdate) -> String {
+    let (set, gone, all) = match &update.members {
+        Members::Untold => (&[][..], &[][..], ""),
+        Members::Changed { set, gone } => (&set[..], &gone[..], ""),
+        Members::All(set) => (&set[..], &[][..], " all:"),
+    };
+    let text = |state: &Payload| String::from_utf8_lossy(&state.bytes).into_owned();
+    let mut words = format!(" {} there{all}", update.count);
+    for member in set {
+        let name = member.name.as_ref().map_or(String::new(), |name| format!(" alias {}", name.as_str()));
+        let state = member.state.as_ref().map_or(String::new(), |state| format!(" = {}", text(state)));
+        words += &format!(" +{}{name}{state}", member.client.as_str());
+    }
+    gone.iter().for_each(|client| words += &format!(" -{}", client.as_str()));
+    words
 }
 
 fn message_line(publication: &Publication) -> String {

@@ -207,10 +207,10 @@ impl Session {
                 break;
             }
             if let Some(start) = following.ask(now, None) {
-                subscribe.push(Subscribe { channel: channel.clone(), start });
+                subscribe.push(Subscribe::new(channel.clone(), start));
             }
         }
-        let connect = Connect { session: self.secret.clone(), subscribe, heartbeat: false };
+        let connect = Connect { session: self.secret.clone(), subscribe, ..Connect::default() };
         self.ask(Action::Connect(connect), Asked::Connect);
     }
 

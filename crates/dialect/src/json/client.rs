@@ -9,6 +9,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,15 +17,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use trunkline_model::{
-    Action, Capability, ChannelName, ClientId, Command, CommandId, Connect, EntryName, Epoch, Fold, Form,
-    HistoryQuery, Key, Kind, LostReason, Offset, Op, Payload, Position, Publish, Reference, Secret, Start,
-    Subscribe, Timestamp, UserName,
+    Action, Capability, ChannelName, ClientId, Command, CommandId, Connect, DisplayName, EntryName, Epoch,
+    Fold, Form, HistoryQuery, Key, Kind, LostReason, Member, Members, Offset, Op, Payload, Position,
+    PresenceQuery, PresenceUpdate, Publish, Reference, Secret, Start, Subscribe, Timestamp, UserName,
 };
 
 pub use self::message::{
     Message, Page, Published, Recovery, Refusal, ServerMessage, Subscribed, Unsubscribed, Welcome,
 };
-use self::wire::{WireItem, WireMessage, WireType};
+use self::wire::{WireItem, WireMember, WireMessage, WirePresence, WireType};
 use super::{cut, write_id, write_payload};
 use crate::object::Object;
 use crate::wire::{Braced, WireId};
@@ -42,13 +43,17 @@ pub fn encode(command: &Command, out: &mut Vec<u8>) {
         Action::Connect(connect) => write_connect(&mut object, id, connect),
         Action::Subscribe(subscribe) => {
             write_head(&mut object, "subscribe", id).text("channel", subscribe.channel.as_str());
-            write_start(&mut object, subscribe.start);
+            write_asked(&mut object, subscribe);
         }
         Action::Unsubscribe(channel) => {
             write_head(&mut object, "unsubscribe", id).text("channel", channel.as_str());
         }
         Action::Publish(publish) => write_publish(&mut object, id, publish),
         Action::History(query) => write_history(&mut object, id, query),
+        Action::Presence(PresenceQuery { channel, state }) => {
+            write_head(&mut object, "presence", id).text("channel", channel.as_str());
+            write_state(&mut object, state.as_ref());
+        }
         Action::Ping => {
             write_head(&mut object, "ping", id);
         }
@@ -67,13 +72,26 @@ fn write_head<'o, 'a>(object: &'o mut Object<'a>, kind: &str, id: Option<&Comman
 
 fn write_connect(object: &mut Object<'_>, id: Option<&CommandId>, connect: &Connect) {
     write_head(object, "connect", id).text_if("session", connect.session.as_ref().map(Secret::reveal));
+    object.text_if("name", connect.name.as_ref().map(DisplayName::as_str));
     object.value_if("heartbeat", connect.heartbeat.then_some(true));
     if !connect.subscribe.is_empty() {
         object.object("subscribe", |channels| {
-            for Subscribe { channel, start } in &connect.subscribe {
-                channels.object(channel.as_str(), |asked| write_start(asked, *start));
+            for subscribe in &connect.subscribe {
+                channels.object(subscribe.channel.as_str(), |asked| write_asked(asked, subscribe));
             }
         });
+    }
+}
+
+fn write_asked(object: &mut Object<'_>, subscribe: &Subscribe) {
+    write_start(object, subscribe.start);
+    object.value_if("presence", subscribe.presence.then_some(true));
+    write_state(object, subscribe.state.as_ref());
+}
+
+fn write_state(object: &mut Object<'_>, state: Option<&Payload>) {
+    if let Some(state) = state {
+        object.raw("state", &state.bytes);
     }
 }
 
@@ -144,7 +162,7 @@ pub fn decode(text: &str) -> Result<ServerMessage, InvalidMessage> {
 }
 
 /// The types that [`decode`] knows.
-const TYPES: [&str; 10] = [
+const TYPES: [&str; 11] = [
     "welcome",
     "subscribed",
     "unsubscribed",
@@ -152,6 +170,7 @@ const TYPES: [&str; 10] = [
     "history",
     "pong",
     "message",
+    "presence",
     "ping",
     "goaway",
     "error",
@@ -170,6 +189,12 @@ fn understand(wire: WireMessage<'_>) -> Result<ServerMessage, InvalidMessage> {
         "message" => {
             let channel = channel(wire.channel.as_deref())?;
             ServerMessage::Message { channel, message: item(pushed(wire))? }
+        }
+        "presence" => {
+            let channel = channel(wire.channel.as_deref())?;
+            let WireMessage { set, gone, count, all, .. } = wire;
+            let told = presence(channel, WirePresence { set, gone, count, all })?;
+            ServerMessage::Presence { id: wire.id.map(id), update: told }
         }
         "ping" => ServerMessage::Ping,
         "goaway" => ServerMessage::Goaway { within: Duration::from_millis(need("within", wire.within)?) },
@@ -201,17 +226,43 @@ fn subscribed(wire: WireMessage<'_>) -> Result<Subscribed, InvalidMessage> {
     };
     let all = |items: Vec<WireItem<'_>>| items.into_iter().map(item).collect::<Result<Vec<_>, _>>();
     let items = wire.items.map(all).transpose()?;
+    let channel = channel(wire.channel.as_deref())?;
+    let told = wire.presence.map(|told| presence(channel.clone(), told)).transpose()?;
     Ok(Subscribed {
         id: wire.id.map(id),
-        channel: channel(wire.channel.as_deref())?,
+        channel,
         kind: KINDS.into_iter().find(|known| known.as_str() == kind),
         position: position(wire.epoch.as_deref(), wire.offset)?,
         floor: Offset(wire.floor.unwrap_or(0)),
         recovery,
         items: items.map(|items| (items, wire.more.unwrap_or(false))),
         entries: wire.entries.map(all).transpose()?,
+        presence: told,
         can: wire.can.iter().filter_map(|word| capability(word)).collect(),
     })
+}
+
+fn presence(channel: ChannelName, wire: WirePresence<'_>) -> Result<Arc<PresenceUpdate>, InvalidMessage> {
+    let WirePresence { set, gone, count, all } = wire;
+    let set = set.map(|set| set.into_iter().map(member).collect::<Result<Vec<_>, _>>()).transpose()?;
+    let members = match set {
+        None => Members::Untold,
+        Some(set) if all => Members::All(set),
+        Some(set) => {
+            Members::Changed { set, gone: gone.iter().map(|client| ClientId::new(client)).collect() }
+        }
+    };
+    Ok(Arc::new(PresenceUpdate::new(channel, need("count", count)?, members)))
+}
+
+fn member(wire: WireMember<'_>) -> Result<Arc<Member>, InvalidMessage> {
+    let name = wire.name.map(|name| DisplayName::parse(&name)).transpose();
+    Ok(Arc::new(Member {
+        client: ClientId::new(&wire.client),
+        user: UserName::new(&wire.user),
+        name: name.map_err(|error| wrong("name", &error))?,
+        state: wire.state.map(super::json_payload),
+    }))
 }
 
 fn unsubscribed(wire: WireMessage<'_>) -> Result<Unsubscribed, InvalidMessage> {

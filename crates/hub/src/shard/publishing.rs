@@ -13,8 +13,8 @@ use trunkline_model::{
     Publisher, Reply, Role, Timestamp,
 };
 
-use super::{Context, Shard, Waiting};
-use crate::answers::{answer, busy, finish_join, store_fault};
+use super::{Context, Presences, Shard, Waiting};
+use crate::answers::{answer, busy, finish_join, refuse_join, store_fault};
 use crate::channel::{Channel, Log};
 use crate::input::SessionId;
 use crate::join::{Begin, Entrance, Join};
@@ -332,18 +332,24 @@ fn refuse_publish(stored: Stored, fault: &Fault, cx: &mut Context<'_>) {
     stored.answer(cx, &|publish, id, _| Reply::Fault(fault.clone().about(&publish.channel).answering(id)));
 }
 
-pub(super) fn handle_signal(channel: &mut Channel, ask: Ask, cx: &mut Context<'_>) {
+pub(super) fn handle_signal(
+    channel: &mut Channel,
+    presences: &mut Presences,
+    ask: Ask,
+    cx: &mut Context<'_>,
+) {
     let Ask { worker, session, id, question } = ask;
-    let begin = match &question {
-        Question::Join { start, .. } => Some(Begin::Asked(*start)),
-        Question::Resume { missing, .. } => Some(Begin::Missing(*missing)),
-        _ => None,
-    };
     match question {
-        Question::Join { channel: name, generation, .. }
-        | Question::Resume { channel: name, generation, .. } => {
-            let begin = begin.expect("it is a join");
-            let join = Join::new(worker, session, id, name, generation, begin);
+        Question::Join { channel: name, generation, start, entering } => {
+            let join = Join::new(worker, session, id, name, generation, Begin::Asked(start));
+            let mut join = join.of(entering);
+            match presences.enter(&channel.namespace, &mut join, cx) {
+                Ok(()) => finish_join(channel, join, Entrance::nowhere(), cx),
+                Err(fault) => refuse_join(join, fault, cx),
+            }
+        }
+        Question::Resume { channel: name, generation, missing } => {
+            let join = Join::new(worker, session, id, name, generation, Begin::Missing(missing));
             finish_join(channel, join, Entrance::nowhere(), cx);
         }
         Question::Publish { publish, author } => {
@@ -357,6 +363,6 @@ pub(super) fn handle_signal(channel: &mut Channel, ask: Ask, cx: &mut Context<'_
             let fault = Fault::new(ErrorCode::BadRequest, message).about(&query.channel).answering(id);
             answer(worker, session, Reply::Fault(fault), cx);
         }
-        Question::Leave(_) => {}
+        Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}
     }
 }

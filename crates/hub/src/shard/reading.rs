@@ -26,7 +26,14 @@ impl Shard {
             refuse_join(join, busy("the channel is being opened".to_owned()), cx);
             return;
         };
-        match join.step(channel, log, page) {
+        let step = join.step(channel, log, page);
+        if matches!(step, Step::Finish(_) | Step::CatchUp { .. })
+            && let Err(fault) = self.presences.enter(&channel.namespace, &mut join, cx)
+        {
+            refuse_join(join, fault, cx);
+            return;
+        }
+        match step {
             Step::Finish(entrance) => finish_join(channel, join, entrance, cx),
             Step::CatchUp { place, since } => {
                 let replay = place.offset.since(since.offset);

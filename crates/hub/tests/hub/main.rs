@@ -10,6 +10,7 @@ mod faults;
 mod joining;
 mod limits;
 mod pages;
+mod presence;
 mod publishing;
 mod rates;
 mod references;

@@ -39,7 +39,7 @@ impl Session {
         for (channel, following) in &mut self.channels {
             let id = self.next_command;
             if let Some(start) = following.ask(now, Some(id)) {
-                let subscribe = Subscribe { channel: channel.clone(), start };
+                let subscribe = Subscribe::new(channel.clone(), start);
                 asked.push((id, Action::Subscribe(subscribe), Asked::Subscribe(channel.clone())));
                 self.next_command += 1;
             } else if let Some(query) = following.ask_page(now, id, &self.limits) {

@@ -1,11 +1,12 @@
 //! What a server says, as a client understands it. Plain data, made by `client::decode`; what follows from it is the
 //! client's business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_model::{
     Capability, ChannelName, ClientId, CommandId, EntryName, Epoch, ErrorCode, Fold, Key, Kind, LostReason,
-    Offset, Payload, Position, Reference, Secret, Timestamp, UserName,
+    Offset, Payload, Position, PresenceUpdate, Reference, Secret, Timestamp, UserName,
 };
 
 /// One message of a server: the answer to a command, or a push.
@@ -42,6 +43,13 @@ pub enum ServerMessage {
         channel: ChannelName,
         /// The publication.
         message: Message,
+    },
+    /// Who is in a channel, or what changed of that.
+    Presence {
+        /// The command's id, in the answer to `presence`.
+        id: Option<CommandId>,
+        /// What is told.
+        update: Arc<PresenceUpdate>,
     },
     /// Are you there? To be answered with `pong`.
     Ping,
@@ -98,6 +106,8 @@ pub struct Subscribed {
     pub items: Option<(Vec<Message>, bool)>,
     /// The newest publication of each entry (`value` and `map`), unless the place that was asked for is continued.
     pub entries: Option<Vec<Message>>,
+    /// Who is there, if it was asked for.
+    pub presence: Option<Arc<PresenceUpdate>>,
     /// What the session may do there, as far as this client knows the words.
     pub can: Vec<Capability>,
 }

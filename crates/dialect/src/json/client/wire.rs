@@ -57,6 +57,35 @@ pub(super) struct WireMessage<'a> {
     pub(super) message: Option<String>,
     pub(super) retry: Option<u64>,
     pub(super) within: Option<u64>,
+    /// In `subscribed`; a `presence` has its fields itself.
+    #[serde(borrow)]
+    pub(super) presence: Option<WirePresence<'a>>,
+    #[serde(borrow)]
+    pub(super) set: Option<Vec<WireMember<'a>>>,
+    pub(super) gone: Vec<String>,
+    pub(super) count: Option<usize>,
+    pub(super) all: bool,
+}
+
+/// Who is in a channel, or what changed of that.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct WirePresence<'a> {
+    #[serde(borrow)]
+    pub(super) set: Option<Vec<WireMember<'a>>>,
+    pub(super) gone: Vec<String>,
+    pub(super) count: Option<usize>,
+    pub(super) all: bool,
+}
+
+/// One member.
+#[derive(Deserialize)]
+pub(super) struct WireMember<'a> {
+    pub(super) client: String,
+    pub(super) user: String,
+    pub(super) name: Option<String>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) state: Option<&'a RawValue>,
 }
 
 /// `welcome.limits`.

@@ -85,7 +85,7 @@ fn wrong_fields() -> Vec<Fixed> {
             "`since`",
         ),
         (r#"{"type":"subscribe","channel":"chat:a","catchUp":true}"#, "bad_request", "`since` is missing"),
-        (r#"{"type":"subscribe","channel":"chat:a","presence":true}"#, "bad_request", "`presence`"),
+        (r#"{"type":"subscribe","channel":"chat:a","presence":1}"#, "bad_request", "`presence`"),
     ]
 }
 

@@ -1,0 +1,166 @@
+//! Presence at the sessions' worker: what a subscriber is to the others, what it may ask of them, and who of this worker
+//! is told of them. Who is there is known to the channel's owner.
+
+use std::sync::Arc;
+
+use trunkline_model::{
+    Action, ChannelName, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate, Push,
+    Subscribe,
+};
+
+use super::{Outcome, Sessions, reply_fault};
+use crate::checks::{check_presence, namespace_of};
+use crate::input::SessionId;
+use crate::output::Output;
+use crate::peer::{Ask, Entering, Question};
+use crate::presence::time_for;
+use crate::session::{Phase, Place, Subscription};
+use crate::shard::Context;
+use crate::timers::Due;
+
+/// A question to an owner that no command waits for. It is asked when there is room in the queue.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// A subscription of a channel with presence is over.
+    Depart { channel: ChannelName, session: SessionId, generation: u32 },
+    /// A session that missed a change is to be given all members.
+    Members { channel: ChannelName, session: SessionId },
+}
+
+impl Sessions {
+    /// What the session is to the others in the channel, if it has presence.
+    pub(super) fn entering(&mut self, id: SessionId, subscribe: &Subscribe) -> Option<Box<Entering>> {
+        if !self.has_presence(&subscribe.channel) {
+            return None;
+        }
+        let name = self.names.get(&id).cloned();
+        let Phase::Open(identity) = &self.get_mut(id)?.phase else { return None };
+        let (client, user) = (identity.client.clone(), identity.user.clone());
+        let member = Member { client, user, name, state: subscribe.state.clone() };
+        Some(Box::new(Entering { member, watches: subscribe.presence }))
+    }
+
+    fn has_presence(&self, channel: &ChannelName) -> bool {
+        self.namespaces.of(channel).is_some_and(|namespace| namespace.presence != PresenceMode::Off)
+    }
+
+    /// A subscription is over: the session is told no more of the channel, and holds no member there.
+    pub(super) fn departs(
+        &mut self,
+        session: SessionId,
+        channel: &ChannelName,
+        generation: u32,
+        cx: &mut Context<'_>,
+    ) {
+        if self.has_presence(channel) {
+            self.watchers.remove(channel, session);
+            self.send_on(Errand::Depart { channel: channel.clone(), session, generation }, cx);
+        }
+    }
+
+    /// Does as [`Sessions::departs`] for a subscription that is no longer the session's.
+    pub(super) fn departs_if_over(
+        &mut self,
+        session: SessionId,
+        channel: &ChannelName,
+        generation: u32,
+        cx: &mut Context<'_>,
+    ) {
+        let current = self.get_mut(session).and_then(|found| found.subscription_mut(channel));
+        if current.is_none_or(|current| current.generation != generation) && self.has_presence(channel) {
+            self.send_on(Errand::Depart { channel: channel.clone(), session, generation }, cx);
+        }
+    }
+
+    /// Asks for all members, or says something about the session's own.
+    pub(super) fn presence(
+        &mut self,
+        id: SessionId,
+        name: Option<CommandId>,
+        query: PresenceQuery,
+        cx: &mut Context<'_>,
+    ) -> Outcome {
+        let owner = cx.peers.owner_of(&query.channel);
+        if !cx.peers.may_ask(owner) {
+            return Outcome::NoRoom(owner, Command { id: name, action: Action::Presence(query) });
+        }
+        let place = self.get_mut(id).and_then(|session| session.subscription_mut(&query.channel));
+        let is_subscriber = place.is_some();
+        if let Some(Subscription { place: Place::Joining(_), .. }) = place
+            && query.state.is_some()
+        {
+            return Outcome::Joining(Command { id: name, action: Action::Presence(query) });
+        }
+        let checked = namespace_of(&self.namespaces, &query.channel)
+            .and_then(|namespace| check_presence(&query, is_subscriber, namespace, &self.limits));
+        match checked {
+            Ok(()) => self.ask(id, name, owner, Question::Presence(query), cx),
+            Err(fault) => reply_fault(id, fault.about(&query.channel).answering(name), cx),
+        }
+        Outcome::Done
+    }
+
+    /// The owner says what has changed.
+    pub(super) fn tell_watchers(&mut self, update: Arc<PresenceUpdate>, cx: &mut Context<'_>) {
+        if let Some(sessions) = self.watchers.told(&update.channel) {
+            cx.out.push(Output::Present { update, sessions });
+        }
+    }
+
+    /// The outbox had no room for what has changed: the session is given all members when there is.
+    pub(crate) fn presence_missed(&mut self, id: SessionId, channel: ChannelName, cx: &mut Context<'_>) {
+        match self.watchers.miss(&channel, id) {
+            Some(at) if at > cx.now.uptime => cx.timers.set(&Due::Members(channel, id), Some(at)),
+            Some(_) => self.await_room(id, cx),
+            None => {}
+        }
+    }
+
+    /// The session may be given what it missed, as far as its time is concerned.
+    pub(crate) fn members_due(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        self.await_room(id, cx);
+    }
+
+    /// There is room in the outbox.
+    pub(super) fn ask_for_members(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        for channel in self.watchers.take_missed(id, cx.now.uptime) {
+            self.send_on(Errand::Members { channel, session: id }, cx);
+        }
+    }
+
+    /// The owner says who is there.
+    pub(super) fn give_members(
+        &mut self,
+        session: SessionId,
+        update: Arc<PresenceUpdate>,
+        cx: &mut Context<'_>,
+    ) {
+        let list_at = cx.now.uptime + time_for(update.cost(), self.limits.presence_bytes_per_second);
+        if self.watchers.catch_up(&update.channel, session, list_at) {
+            cx.out.push(Output::Push { session, push: Push::Presence(update) });
+        }
+    }
+
+    /// Asks it, when those before it are asked.
+    fn send_on(&mut self, errand: Errand, cx: &mut Context<'_>) {
+        let (Errand::Depart { channel, .. } | Errand::Members { channel, .. }) = &errand;
+        let owner = cx.peers.owner_of(channel);
+        self.errands[usize::from(owner)].push_back(errand);
+        self.run_errands(owner, cx);
+    }
+
+    /// There is room in the queue to `worker`, perhaps.
+    pub(super) fn run_errands(&mut self, worker: u16, cx: &mut Context<'_>) {
+        while cx.peers.may_ask(worker) {
+            let Some(errand) = self.errands[usize::from(worker)].pop_front() else { break };
+            let (session, question) = match errand {
+                Errand::Depart { channel, session, generation } => {
+                    (session, Question::Depart { channel, generation })
+                }
+                Errand::Members { channel, session } => (session, Question::Members(channel)),
+            };
+            let ask = Ask { worker: cx.peers.me, session, id: None, question };
+            cx.peers.ask(worker, ask, cx.out);
+        }
+    }
+}
