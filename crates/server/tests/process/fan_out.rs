@@ -259,12 +259,17 @@ async fn an_answer_precedes_its_own_broadcast() {
 
 /// A connection with a small receive buffer, which follows `channel` and reads nothing more for now.
 async fn asleep(server: &Server, channel: &str) -> Raw {
+    asleep_after(server, &json!({ "type": "subscribe", "channel": channel })).await
+}
+
+/// The same, after this subscribe.
+pub(crate) async fn asleep_after(server: &Server, subscribe: &Value) -> Raw {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4_096).expect("a TCP option");
     let connected = socket.connect(server.address()).await.expect("the server listens");
     let mut asleep = Raw::over(connected);
     asleep.upgrade(server, "/ws").await;
-    asleep.send(TEXT, json!({ "type": "subscribe", "channel": channel }).to_string().as_bytes()).await;
+    asleep.send(TEXT, subscribe.to_string().as_bytes()).await;
     assert!(asleep.text().await.contains(r#""type":"subscribed""#));
     asleep
 }

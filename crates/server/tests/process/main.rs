@@ -4,6 +4,7 @@
 mod client;
 mod http;
 mod patience;
+mod presence;
 mod raw;
 mod rng;
 mod server;
