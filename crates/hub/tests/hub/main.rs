@@ -11,6 +11,7 @@ mod joining;
 mod limits;
 mod pages;
 mod presence;
+mod presence_at_random;
 mod publishing;
 mod rates;
 mod references;
