@@ -403,7 +403,9 @@ fn reason(word: Option<&str>) -> LostReason {
 }
 
 fn capability(word: &str) -> Option<Capability> {
-    [Capability::Publish, Capability::History].into_iter().find(|known| known.as_str() == word)
+    [Capability::Publish, Capability::History, Capability::Presence]
+        .into_iter()
+        .find(|known| known.as_str() == word)
 }
 
 fn id(wire: WireId) -> CommandId {
