@@ -91,6 +91,7 @@ struct Turn {
     transactions: f64,
     checkpoints: f64,
     trimmed: f64,
+    written: f64,
 }
 
 struct Run {
@@ -123,7 +124,8 @@ impl Run {
     }
 
     fn turn(&mut self, time: Duration) -> Turn {
-        let (before, cpu, start) = (self.store.counters(), cpu_time(), Instant::now());
+        let (before, cpu, written) = (self.store.counters(), cpu_time(), bytes_written());
+        let start = Instant::now();
         let mut latencies = self.publish(time);
         let elapsed = start.elapsed().as_secs_f64();
         let (after, cpu) = (self.store.counters(), cpu_time().saturating_sub(cpu));
@@ -138,6 +140,7 @@ impl Run {
             transactions: (after.transactions - before.transactions) as f64 / elapsed,
             checkpoints: (after.checkpoints - before.checkpoints) as f64 / elapsed,
             trimmed: (after.trimmed - before.trimmed) as f64 / elapsed,
+            written: (bytes_written() - written) as f64 / count,
         }
     }
 
@@ -193,13 +196,14 @@ fn report(what: &str, turns: &[Turn], appended: &[f64], rewritten: &[f64]) {
     };
     println!(
         "{what:<26}: {:>8.0} publications/s ({:.2} and {:.2} of the floors), p50 {:.2} ms, p99 {:.2} ms, \
-         {:.1} µs of CPU each, {:.0} transactions/s, {:.0} checkpoints/s, {:.0} trimmed/s",
+         {:.1} µs of CPU and {:.0} B written each, {:.0} transactions/s, {:.0} checkpoints/s, {:.0} trimmed/s",
         middle(|turn| turn.rate),
         share(appended),
         share(rewritten),
         middle(|turn| turn.p50),
         middle(|turn| turn.p99),
         middle(|turn| turn.cpu),
+        middle(|turn| turn.written),
         middle(|turn| turn.transactions),
         middle(|turn| turn.checkpoints),
         middle(|turn| turn.trimmed),
@@ -210,6 +214,13 @@ fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// What this process has given the system to write, where that is told in `/proc`.
+fn bytes_written() -> u64 {
+    let io = fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let told = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    told.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
 /// What this process has used of the processors, where the system tells it in `/proc`, in steps of 10 ms.
