@@ -134,7 +134,7 @@ impl Channel {
     }
 
     /// Publishes, and waits until the server has stored it: through lost lines and restarts, under a key that makes it
-    /// stored once.
+    /// stored once. A `signal` stores nothing, so one whose answer was lost may pass twice.
     ///
     /// # Errors
     /// [`Error::Publish`] says why, and whether it may be stored all the same.
@@ -198,6 +198,18 @@ impl Channel {
     /// As [`subscribe`](Self::subscribe).
     pub async fn subscribe_since(&self, position: Position) -> Result<Subscription, Error> {
         self.subscribe_from(Start::Since(position)).await
+    }
+
+    /// The same, and whatever the distance, now and after each lost line, all of it comes, as fast as it is read. Needs the
+    /// permission `history`.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn catch_up(&self, position: Position) -> Result<Subscription, Error> {
+        self.subscribe_from(Start::CatchUp(position)).await
     }
 
     async fn subscribe_from(&self, start: Start) -> Result<Subscription, Error> {

@@ -125,6 +125,9 @@ pub struct Receipt {
     pub ts: Timestamp,
     /// Whether an earlier attempt, or an earlier publish with the same key, had stored it.
     pub duplicate: bool,
+    /// Whether a later publication has taken its place before it was stored (`value` and `map`); position and time are
+    /// that one's.
+    pub merged: bool,
 }
 
 impl Receipt {

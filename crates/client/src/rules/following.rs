@@ -112,7 +112,10 @@ impl Following {
         Some(match &self.timeline {
             None => self.start,
             // Where no place is known, nothing can be continued, and the newest page tells how far the log is.
-            Some(timeline) => timeline.position().map_or(Start::Next, Start::Since),
+            Some(timeline) => timeline.position().map_or(Start::Next, |position| match self.start {
+                Start::CatchUp(_) => Start::CatchUp(position),
+                Start::Next | Start::Last(_) | Start::Since(_) => Start::Since(position),
+            }),
         })
     }
 
@@ -140,6 +143,11 @@ impl Following {
             Stage::Live => fill,
             Stage::Off | Stage::Asked(_) => None,
         }
+    }
+
+    /// Whether it is a log, as far as is known.
+    pub(super) fn is_log(&self) -> bool {
+        self.timeline.is_some()
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -180,7 +188,7 @@ impl Following {
         let first = self.timeline.is_none();
         let mut timeline = self.timeline.take().unwrap_or_else(|| Timeline::new(0, limits.ahead));
         timeline.set_paused(self.paused);
-        if let (true, Start::Since(since)) = (first, self.start) {
+        if let (true, Start::Since(since) | Start::CatchUp(since)) = (first, self.start) {
             timeline.begin(since.offset, Some(since.epoch));
         } else if first {
             match subscribed.items {

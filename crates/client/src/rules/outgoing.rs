@@ -158,7 +158,7 @@ impl Outgoing {
     /// Remembers one that was acknowledged.
     pub(super) fn remember(&mut self, mut draft: Draft, published: &Published, limits: &Limits) {
         draft.offset = published.position.map(|position| position.offset);
-        if draft.offset.is_some() {
+        if draft.offset.is_some() && !published.merged {
             self.acknowledged.push_back(draft);
         }
         while self.acknowledged.len() > limits.acknowledged {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use trunkline_dialect::json::client::{self, Published, Refusal, ServerMessage, Subscribed, Welcome};
 use trunkline_model::{
-    Action, ChannelName, CommandId, Connect, ErrorCode, HistoryQuery, Publish, Secret, Start, Subscribe,
-    Timestamp, close,
+    Action, ChannelName, CommandId, Connect, ErrorCode, HistoryQuery, Kind, Publish, Secret, Start,
+    Subscribe, Timestamp, close,
 };
 
 use super::backoff::{Backoff, share};
@@ -351,8 +351,10 @@ impl Session {
         if !std::mem::replace(&mut following.announced, true) {
             self.event(Event::Subscribed { channel: channel.clone(), kind, position });
         }
-        // A rewind that left the place of the subscription alone may have taken what was acknowledged beyond it.
-        if let (Outcome::Live, Some(position)) = (&outcome, position) {
+        // A rewind that left the place of the subscription alone may have taken what was acknowledged beyond it. What is
+        // newest of a `value` or a `map` is not overtaken by what was newest once.
+        let position_of_log = position.filter(|_| kind == Some(Kind::Log));
+        if let (Outcome::Live, Some(position)) = (&outcome, position_of_log) {
             self.outgoing.publish_again(&channel, position.offset, now + self.limits.publish_age);
         }
         self.follow_up(&channel, &outcome, now);
@@ -372,8 +374,8 @@ impl Session {
             return;
         };
         if let (Some(id), Some(key)) = (draft.id, draft.key().cloned()) {
-            let Published { position, ts, duplicate, .. } = *published;
-            self.event(Event::Published { id, result: Ok(Receipt { position, key, ts, duplicate }) });
+            let Published { position, ts, duplicate, merged, .. } = *published;
+            self.event(Event::Published { id, result: Ok(Receipt { position, key, ts, duplicate, merged }) });
         }
         self.outgoing.remember(draft, published, &self.limits);
     }
@@ -496,12 +498,15 @@ impl Session {
     /// published again.
     fn tell(&mut self, channel: &ChannelName, now: Duration) {
         let Some(following) = self.channels.get_mut(channel) else { return };
+        let is_log = following.is_log();
         while let Some(told) = following.poll_told() {
             let channel = channel.clone();
             self.outputs.push_back(Output::Event(match told {
                 Told::Notice(notice) => Event::Notice { channel, notice },
                 Told::Message(message) => {
-                    self.outgoing.seen(&channel, &message, now + self.limits.publish_age);
+                    if is_log {
+                        self.outgoing.seen(&channel, &message, now + self.limits.publish_age);
+                    }
                     Event::Message { channel, message }
                 }
             }));

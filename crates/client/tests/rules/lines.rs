@@ -37,6 +37,24 @@ fn it_resumes_as_the_same_session_with_all_channels_in_one_connect() {
 }
 
 #[test]
+fn whoever_wants_all_of_it_says_so_again_on_each_line() {
+    let mut rig = Rig::online();
+    rig.subscribe("chat:a", Start::CatchUp(place(3)));
+    let asked = rig.said();
+    assert_eq!((&asked[0]["since"]["offset"], &asked[0]["catchUp"]), (&json!(3), &json!(true)));
+    rig.hear(&subscribed(
+        "chat:a",
+        9_000,
+        &json!({ "id": asked[0]["id"], "recovered": true, "replay": 8_997 }),
+    ));
+    rig.hear(&message("chat:a", 4));
+    let connect = rig.cut_and_open();
+    let expected = json!({ "since": { "epoch": "a1f", "offset": 4 }, "catchUp": true });
+    assert_eq!(connect["subscribe"]["chat:a"], expected);
+    assert!(rig.said().is_empty(), "what is replayed is not fetched");
+}
+
+#[test]
 fn channels_that_do_not_fit_into_connect_are_asked_for_one_by_one() {
     let mut rig = Rig::new(Limits { connect_bytes: 200, ..Limits::default() });
     let names: Vec<String> = (0..5).map(|number| format!("chat:{number}")).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trunkline_client::rules::{Ended, Event, Limits, PublishError};
-use trunkline_model::{Key, Timestamp};
+use trunkline_model::{Key, Start, Timestamp};
 
 use crate::rig::{Rig, message, subscribed};
 
@@ -157,4 +157,24 @@ fn what_was_taken_beyond_the_authors_place_is_published_again() {
     assert_eq!(texts(&rig.said()), ["two"]);
     rig.hear(&message("chat:a", 6));
     assert_eq!(texts(&rig.said()), ["one"]);
+}
+
+/// What was newest once must not become newest again.
+#[test]
+fn of_a_value_nothing_is_published_again() {
+    let mut rig = Rig::online();
+    rig.subscribe("ticks:eur", Start::Next);
+    let asked = rig.said();
+    let value = |offset: u64| subscribed("ticks:eur", offset, &json!({ "kind": "value", "entries": [] }));
+    let mut answer = value(5);
+    answer["id"] = asked[0]["id"].clone();
+    rig.hear(&answer);
+    rig.publish("ticks:eur", "1.07");
+    let sent = rig.said();
+    rig.hear(&published(&sent[0], 7));
+    rig.hear(&message("ticks:eur", 7));
+    rig.cut_and_open();
+    rig.hear(&value(6));
+    rig.hear(&message("ticks:eur", 7));
+    assert!(rig.said().is_empty());
 }
