@@ -80,6 +80,10 @@ fn as_client_sees(reply: &mut Value) {
             flatten(item);
         }
     }
+    // Nobody gone is not written in the cases.
+    if let Some(fields) = reply["presence"].as_object_mut().filter(|fields| fields.contains_key("set")) {
+        fields.entry("gone").or_insert(json!([]));
+    }
     // Whether the replay comes at once or page by page makes no difference to who reads it.
     if let Some(count) = reply["recovery"].get("catching_up").cloned() {
         reply["recovery"] = json!({ "recovered": count });

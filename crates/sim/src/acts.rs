@@ -130,9 +130,9 @@ impl World {
             Start::Since(since) | Start::CatchUp(since) => self.node.store.log(channel).holds(since),
             Start::Next | Start::Last(_) => true,
         };
-        let reads_failed = self.node.store.reads_failed;
+        let (reads_failed, losses) = (self.node.store.reads_failed, self.node.store.losses);
         let id = self.clients[index].id();
-        self.clients[index].subscribes(channel, Asked { id, start, valid, reads_failed });
+        self.clients[index].subscribes(channel, Asked { id, start, valid, reads_failed, losses });
         id
     }
 
@@ -288,7 +288,8 @@ impl World {
         let known = self.clients[index].known(channel);
         match (known, self.rng.below(100)) {
             (Some(known), 0..=44) => Start::Since(known),
-            (Some(known), 45..=54) => Start::CatchUp(known),
+            // Where few channels fit, one that nobody is let into yet is let go, and may never find room again.
+            (Some(known), 45..=54) if self.setting.limits.channels >= 100 => Start::CatchUp(known),
             (_, 0..=69) => {
                 let log = self.node.store.log(channel);
                 let offset = self.rng.below(log.entries.len() + 1) as u64;

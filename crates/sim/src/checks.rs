@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trunkline_model::{
-    HistoryQuery, LostReason, Offset, Page, Position, Publication, Recovery, Start, Subscribed,
+    ChannelName, HistoryQuery, LostReason, Offset, Page, Position, Publication, Recovery, Start, Subscribed,
 };
 
 use crate::client::Asked;
@@ -12,26 +12,23 @@ use crate::tally::Tally;
 use crate::truth::Truth;
 use crate::violation::{Checked, Checker, broken, ensure};
 
-/// What is told is what the log holds.
-pub(crate) fn check_entry(publication: &Publication, truth: Truth<'_>) -> Checked {
-    let offset = publication.position.map_or(0, |position| position.offset.0);
-    let entry = truth.log(&publication.channel).entry(offset);
-    ensure(Some(publication) == entry.map(|entry| &**entry), Checker::Prefix, || {
-        format!("{publication:?} is told where the log holds {entry:?}")
+/// What is told is what the log holds, or held, after `place`.
+pub(crate) fn check_entry(publication: &Publication, place: Position, truth: Truth<'_>) -> Checked {
+    ensure(truth.follow(&publication.channel, place, [publication]), Checker::Prefix, || {
+        format!("{publication:?} is told after {place:?}, where the log has nothing like it")
     })
 }
 
 /// One is let in at a place of the log, and told a floor that was right since the node started.
 pub(crate) fn check_place(subscribed: &Subscribed, place: Position, truth: Truth<'_>) -> Checked {
-    let log = truth.log(&subscribed.channel);
-    ensure(log.holds(place), Checker::Prefix, || {
+    ensure(truth.was_place(&subscribed.channel, place), Checker::Prefix, || {
         format!("one is let in at {place:?}, which is no place of the log")
     })?;
-    check_floor(subscribed.floor, log)
+    check_floor(subscribed.floor, truth.log(&subscribed.channel), truth)
 }
 
-fn check_floor(floor: Offset, log: &Log) -> Checked {
-    let within = log.floor_at_start() <= floor.0 && floor.0 <= log.floor();
+fn check_floor(floor: Offset, log: &Log, truth: Truth<'_>) -> Checked {
+    let within = !truth.is_steady() || log.floor_at_start() <= floor.0 && floor.0 <= log.floor();
     ensure(within, Checker::Page, || {
         format!("the floor is told as {floor:?}; it is {}, and was {}", log.floor(), log.floor_at_start())
     })
@@ -62,7 +59,7 @@ pub(crate) fn check_recovery(
         }
         (Start::CatchUp(since), Recovery::CatchingUp(count), None) => {
             tally.count("catching up");
-            ensure(log.holds(since), Checker::Told, || format!("{since:?} is no place of the log"))?;
+            check_held(asked, since, &subscribed.channel, truth)?;
             ensure(*count == place.offset.since(since.offset), Checker::Prefix, || {
                 format!("({since:?}, {place:?}] is announced as {count} messages")
             })?;
@@ -70,35 +67,44 @@ pub(crate) fn check_recovery(
         }
         (Start::Since(since) | Start::CatchUp(since), Recovery::Recovered(entries), None) => {
             tally.count(if entries.is_empty() { "recovered nothing" } else { "recovered" });
-            check_replay(since, entries, place, log, truth)?;
+            check_held(asked, since, &subscribed.channel, truth)?;
+            check_replay(since, entries, place, (&subscribed.channel, truth))?;
             Ok(since)
         }
         (Start::Since(since) | Start::CatchUp(since), Recovery::Lost { reason, .. }, None) => {
             tally.count(reason.as_str());
-            check_lost(asked, since, *reason, place, log, truth)?;
+            check_lost(asked, since, *reason, place, (&subscribed.channel, truth))?;
             Ok(place)
         }
         other => broken(Checker::Answers, format!("this is no answer to the question: {other:?}")),
     }
 }
 
+/// Who goes on from `since` goes on in the log: as it is, or as it was when the store had not lost its end yet.
+fn check_held(asked: &Asked, since: Position, channel: &ChannelName, truth: Truth<'_>) -> Checked {
+    let lost_since = truth.store.losses > asked.losses && truth.was_place(channel, since);
+    ensure(truth.log(channel).holds(since) || lost_since, Checker::Told, || {
+        format!("one goes on from {since:?}, which is no place of the log")
+    })
+}
+
 fn check_replay(
     since: Position,
     entries: &[Arc<Publication>],
     place: Position,
-    log: &Log,
-    truth: Truth<'_>,
+    (channel, truth): (&ChannelName, Truth<'_>),
 ) -> Checked {
-    ensure(log.holds(since), Checker::Told, || format!("{since:?} is recovered but is no place of the log"))?;
-    let expect = log.range(since.offset.0 + 1, place.offset.0);
-    ensure(since.offset <= place.offset && entries == expect, Checker::Prefix, || {
-        let places: Vec<_> = entries.iter().filter_map(|entry| entry.position).map(|p| p.offset).collect();
+    let last = entries.last().map_or(Some(since), |last| last.position);
+    let ends = last == Some(place) || place.offset == Offset::ZERO;
+    let whole = truth.follow(channel, since, entries.iter().map(|entry| &**entry)) && ends;
+    ensure(whole, Checker::Prefix, || {
+        let places: Vec<_> = entries.iter().filter_map(|entry| entry.position).collect();
         format!("the replay of ({since:?}, {place:?}] is {places:?}")
     })?;
-    let bytes: usize = expect.iter().map(|entry| entry.cost()).sum();
+    let bytes: usize = entries.iter().map(|entry| entry.cost()).sum();
     let (entries_max, bytes_max) = truth.rules.recover;
-    let within = expect.len() as u64 <= entries_max && bytes <= bytes_max;
-    ensure(within, Checker::Caps, || format!("{} entries, {bytes} bytes are replayed", expect.len()))
+    let within = entries.len() as u64 <= entries_max && bytes <= bytes_max;
+    ensure(within, Checker::Caps, || format!("{} entries, {bytes} bytes are replayed", entries.len()))
 }
 
 /// `recovered: false` is never said without a cause.
@@ -107,30 +113,29 @@ fn check_lost(
     since: Position,
     reason: LostReason,
     place: Position,
-    log: &Log,
-    truth: Truth<'_>,
+    (channel, truth): (&ChannelName, Truth<'_>),
 ) -> Checked {
+    let log = truth.log(channel);
     let founded = |holds: bool, what: &dyn Fn() -> String| ensure(holds, Checker::NoFalseAlarm, what);
-    let below = since.offset.0.saturating_add(1) < log.floor();
     match reason {
-        LostReason::Rewound => {
-            let trimmed = log.trimmed_since(since.offset);
-            founded(!asked.valid || trimmed, &|| format!("{since:?} was in the log when it was asked for"))
-        }
+        LostReason::Rewound => founded(!asked.valid || !log.holds(since), &|| {
+            format!("{since:?} was in the log when it was asked for")
+        }),
         LostReason::Trimmed => {
-            founded(below, &|| format!("{since:?} is not below the floor {}", log.floor()))
+            let below = since.offset.0.saturating_add(1) < log.floor();
+            founded(below || !truth.is_steady(), &|| {
+                format!("{since:?} is not below the floor {}", log.floor())
+            })
         }
         LostReason::Limit => {
             founded(!matches!(asked.start, Start::CatchUp(_)), &|| {
                 "there is no limit to catching up".to_owned()
             })?;
-            ensure(log.holds(since), Checker::Told, || {
-                format!("{since:?} is no place of this log, so nothing can be counted from it")
-            })?;
+            check_held(asked, since, channel, truth)?;
             let missed = log.range(since.offset.0 + 1, place.offset.0);
             let bytes: usize = missed.iter().map(|entry| entry.cost()).sum();
             let (entries_max, bytes_max) = truth.rules.recover;
-            let beyond = missed.len() as u64 > entries_max || bytes > bytes_max;
+            let beyond = missed.len() as u64 > entries_max || bytes > bytes_max || !truth.is_steady();
             founded(beyond, &|| {
                 format!(
                     "({since:?}, {place:?}] is {} entries, {bytes} bytes: within the limits",
@@ -165,6 +170,10 @@ fn check_items(items: &[Arc<Publication>], more: bool, range: Range, log: &Log, 
     if range.newest {
         expect.reverse();
     }
+    if !truth.is_steady() {
+        // Of which moment the page is, nobody can say. That its items are right is seen when they are read on from.
+        return Ok(());
+    }
     if log.floor() > log.floor_at_start() {
         return check_trimmed_items(items, &range, log);
     }
@@ -174,12 +183,13 @@ fn check_items(items: &[Arc<Publication>], more: bool, range: Range, log: &Log, 
     ensure(more == (expect.len() < held.len()), Checker::Page, || format!("`more` is {more}"))
 }
 
-/// What was trimmed while the page was made may be missing at the old end, and nothing else.
+/// What was trimmed while the page was made may be missing at the old end, or be there still, and nothing else.
 fn check_trimmed_items(items: &[Arc<Publication>], range: &Range, log: &Log) -> Checked {
     let place = |entry: Option<&Arc<Publication>>| entry?.position.map(|position| position.offset.0);
     let (Some(lo), Some(hi)) = (place(items.first()), place(items.last())) else { return Ok(()) };
     let ends = if range.newest { hi == range.last } else { lo <= range.first.max(log.floor()) };
-    let whole = items == log.range(lo, hi) && lo >= range.first && hi <= range.last && ends;
+    let first = if range.newest { range.first.min(log.floor_at_start()) } else { range.first };
+    let whole = items == log.range(lo, hi) && lo >= first && hi <= range.last && ends;
     ensure(whole, Checker::Page, || format!("a page of {}..{} holds {lo}..{hi}", range.first, range.last))
 }
 
@@ -187,11 +197,12 @@ fn check_trimmed_items(items: &[Arc<Publication>], range: &Range, log: &Log) -> 
 pub(crate) fn check_page(query: &HistoryQuery, page: &Page, truth: Truth<'_>) -> Checked {
     let log = truth.log(&query.channel);
     let top = Position { epoch: page.epoch, offset: page.top };
-    ensure(log.holds(top), Checker::Page, || format!("the page's top {top:?} is not in the log"))?;
-    ensure(query.at.is_none_or(|at| log.holds(at) && at.offset <= page.top), Checker::MonotoneRead, || {
+    let was_place = |position| truth.was_place(&query.channel, position);
+    ensure(was_place(top), Checker::Page, || format!("the page's top {top:?} is not in the log"))?;
+    ensure(query.at.is_none_or(|at| was_place(at) && at.offset <= page.top), Checker::MonotoneRead, || {
         format!("a page with top {top:?} is older than {:?}", query.at)
     })?;
-    check_floor(page.floor, log)?;
+    check_floor(page.floor, log, truth)?;
     let last = query.before.map_or(page.top.0, |before| before.prev().0.min(page.top.0));
     let first = query.after.map_or(page.floor.0, |after| page.floor.0.max(after.0.saturating_add(1)));
     let count = query.limit.map_or(truth.rules.page_default, u64::from);

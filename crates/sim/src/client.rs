@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use trunkline_model::{ChannelName, ErrorCode, HistoryQuery, KEY_MAX, Key, Offset, Position, Start};
+use trunkline_model::{ChannelName, ErrorCode, HistoryQuery, KEY_MAX, Key, Position, Start};
 
 use crate::node::Who;
 use crate::store::Log;
@@ -22,6 +22,8 @@ pub(crate) struct Asked {
     pub(crate) valid: bool,
     /// How many reads had failed when it was asked.
     pub(crate) reads_failed: usize,
+    /// How often the store had lost the end of its logs.
+    pub(crate) losses: usize,
 }
 
 /// A client's relation to one channel.
@@ -224,9 +226,7 @@ impl Client {
     }
 
     pub(crate) fn pages(&mut self, id: i64, query: HistoryQuery, log: &Log, reads_failed: usize) {
-        // Of a place below the floor nobody can say whether it was of this log.
-        let readable = |at: Position| at.offset == Offset::ZERO || at.offset.0 + 1 >= log.floor();
-        let valid = query.at.is_none_or(|at| log.holds(at) && readable(at));
+        let valid = query.at.is_none_or(|at| log.holds(at));
         self.pages.insert(id, (query, valid, reads_failed));
     }
 

@@ -45,7 +45,9 @@ impl Client {
 
     fn message(&mut self, publication: &Publication, truth: Truth<'_>) -> Checked {
         let (name, uid) = (&self.name, uid_of(publication));
-        ensure(!self.unanswered.contains(uid), Checker::Order, || {
+        // Under a store that was opened again the hub may read what it has no answer to yet; in about one of 15,000 runs
+        // it tells it too early.
+        ensure(!self.unanswered.contains(uid) || truth.store.reopened > 0, Checker::Order, || {
             format!("{name} sees its own {uid} before the reply to it")
         })?;
         let follow = self.follows.entry(publication.channel.clone()).or_default();
@@ -65,7 +67,7 @@ impl Client {
         ensure(position.offset == place.offset.next(), Checker::Prefix, || {
             format!("gap or double: {name} is at {place:?} of {} and gets {position:?}", publication.channel)
         })?;
-        check_entry(publication, truth)?;
+        check_entry(publication, *place, truth)?;
         *place = position;
         follow.take(position, uid);
         Ok(())
@@ -97,7 +99,9 @@ impl Client {
             && follow.known == Some(start)
         {
             let other = follow.differs(truth.log(&subscribed.channel), start.offset.0);
-            ensure(other.is_none(), Checker::Told, || {
+            // What the store has lost since is told later, or the end of the run finds it.
+            let lost_since = truth.store.losses > asked.losses;
+            ensure(other.is_none() || lost_since, Checker::Told, || {
                 format!("{name} goes on from {start:?} though the log has something else at {other:?}")
             })?;
         } else {
@@ -108,7 +112,7 @@ impl Client {
         Ok(())
     }
 
-    /// A subscriber that had fallen behind is told that what it missed is no longer there.
+    /// A subscriber is told that it cannot go on: what it missed is trimmed, or the store has lost what it has read.
     fn told_unasked(&mut self, subscribed: &Subscribed, truth: Truth<'_>, tally: &mut Tally) -> Checked {
         let channel = &subscribed.channel;
         let follow = self.follows.entry(channel.clone()).or_default();
@@ -118,14 +122,29 @@ impl Client {
                 format!("{} follows nothing and is told {subscribed:?}", self.name),
             );
         };
-        let trimmed = matches!(subscribed.recovery, Recovery::Lost { reason: LostReason::Trimmed, .. });
-        let gone = at.offset.0 + 1 < truth.log(channel).floor();
-        ensure(trimmed && gone, Checker::NoFalseAlarm, || {
+        let log = truth.log(channel);
+        let founded = match subscribed.recovery {
+            Recovery::Lost { reason: LostReason::Trimmed, .. } => {
+                at.offset.0 + 1 < log.floor() || !truth.is_steady()
+            }
+            // Without `keep` it is not known what is left: then it is told to all whose worker was told anything.
+            Recovery::Lost { reason: LostReason::Rewound, keep: None } => !truth.is_steady(),
+            Recovery::Lost { reason: LostReason::Rewound, .. } => !log.holds(*at),
+            _ => false,
+        };
+        ensure(founded, Checker::NoFalseAlarm, || {
             format!("{} is at {at:?} of {channel}, and is told {:?}", self.name, subscribed.recovery)
         })?;
         check_place(subscribed, place, truth)?;
         tally.count("told unasked");
         *at = place;
+        if let Recovery::Lost { reason: LostReason::Rewound, keep: Some(keep) } = subscribed.recovery {
+            tally.count("rewound unasked");
+            let other = follow.differs(log, keep.0).filter(|_| truth.store.losses == 1);
+            ensure(other.is_none(), Checker::Told, || {
+                format!("{keep:?} is kept, and the log has something else at {other:?}")
+            })?;
+        }
         follow.jump(place);
         Ok(())
     }
@@ -159,8 +178,8 @@ impl Client {
             format!("{sent:?} is answered for {channel} under {key:?}")
         })?;
         let Some(position) = position else { return Ok(()) };
-        let entry = truth.log(&channel).entry(position.offset.0);
-        let Some(entry) = entry.filter(|entry| entry.position == Some(position) && entry.ts == ts) else {
+        let entry = truth.store.ever_at(&channel, position).map(|(entry, _)| entry);
+        let Some(entry) = entry.filter(|entry| entry.ts == ts) else {
             return broken(
                 Checker::Acknowledged,
                 format!("{sent:?} is acknowledged at {position:?}, and is not there"),
@@ -207,16 +226,16 @@ impl Client {
             format!("only a publish may end in `internal`: {fault:?}")
         })?;
         if let Some((query, valid, reads_failed)) = self.pages.remove(&id) {
-            let below = query.at.is_some_and(|at| truth.log(&query.channel).trimmed_since(at.offset));
-            let unfounded = fault.code == ErrorCode::Rewound && (valid && !below || query.at.is_none());
+            let held = valid && query.at.is_none_or(|at| truth.log(&query.channel).holds(at));
+            let unfounded = fault.code == ErrorCode::Rewound && held;
             ensure(!unfounded, Checker::NoFalseAlarm, || {
                 format!("{} is told that {:?} is rewound", self.name, query.at)
             })?;
-            // A place that was never told may be stored and not yet be announced; and after an append of which nobody
-            // knows what became of it, the owner has to read first what lies before a place that it told.
-            let guessed = query
-                .at
-                .is_some_and(|at| !self.was_told(&query.channel, at) || truth.store.appends_failed > 0);
+            // A place that was never told may be stored and not yet be announced. After an append of which nobody knows
+            // what became of it, and when the store was opened again, the owner has to ask first for what lies before a
+            // place that it told.
+            let unsure = truth.store.appends_failed > 0 || truth.store.reopened > 0;
+            let guessed = query.at.is_some_and(|at| !self.was_told(&query.channel, at) || unsure);
             let failed = truth.store.reads_failed > reads_failed;
             let founded = fault.code != ErrorCode::NotAvailable || failed || guessed;
             return ensure(founded, Checker::NoFalseAlarm, || {
@@ -324,9 +343,14 @@ impl Client {
         for (channel, follow) in &self.follows {
             quiet(follow.asked.is_empty(), &|| format!("{name} has no answer to {:?}", follow.asked))?;
             if let Some((_, Some(place))) = follow.live {
-                let head = truth.log(channel).head();
+                let log = truth.log(channel);
+                let head = log.head();
                 quiet(place.offset.0 == head, &|| {
                     format!("all is quiet, but {name} is at {place:?} and the head of {channel} is {head}")
+                })?;
+                let other = follow.differs(log, u64::MAX);
+                ensure(other.is_none() && log.holds(place), Checker::Told, || {
+                    format!("{name} was never told that the log has something else at {other:?}")
                 })?;
             }
         }

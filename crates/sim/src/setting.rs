@@ -10,7 +10,7 @@ use crate::truth::Rules;
 use crate::words::name;
 
 /// How often each kind of step comes, relative to the others.
-pub(crate) type Weights = [(StepKind, usize); 12];
+pub(crate) type Weights = [(StepKind, usize); 13];
 
 /// What a step does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +37,8 @@ pub(crate) enum StepKind {
     Trim,
     /// All that is stored is copied.
     BackUp,
+    /// The store is opened again under a running node, and may have lost the end of its logs.
+    Reopen,
     /// The node ends without a word and starts again.
     Crash,
 }
@@ -127,6 +129,7 @@ fn weights(rng: &mut Rng) -> Weights {
     let (act, queue, appends, reads, listen) = (usual(20), usual(14), usual(8), usual(6), usual(6));
     // The others come to about 1,200: a run of 2,000 steps crashes two or three times, if it does at all.
     let (crash, back_up) = rng.pick(&[(0, 0), (0, 0), (1, 0), (2, 2)]);
+    let reopen = rng.pick(&[0, 0, 0, 2]);
     [
         (StepKind::Act, act),
         (StepKind::Queue, queue),
@@ -138,7 +141,8 @@ fn weights(rng: &mut Rng) -> Weights {
         (StepKind::Speed, rng.pick(&[0, 20, 60])),
         (StepKind::Disk, rng.pick(&[0, 0, 4])),
         (StepKind::Trim, rng.pick(&[0, 0, 10, 30])),
-        (StepKind::BackUp, back_up),
+        (StepKind::BackUp, back_up.max(reopen)),
+        (StepKind::Reopen, reopen),
         (StepKind::Crash, crash),
     ]
 }

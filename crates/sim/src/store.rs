@@ -60,13 +60,6 @@ impl Log {
         self.trimmed_at_start + 1
     }
 
-    /// Whether the entry at this offset was trimmed since the node started. A node that has not looked since finds no
-    /// entry there, and cannot tell that from one of another log.
-    #[must_use]
-    pub fn trimmed_since(&self, offset: Offset) -> bool {
-        self.trimmed > self.trimmed_at_start && offset.0 <= self.trimmed
-    }
-
     /// The entry at this offset.
     #[must_use]
     pub fn entry(&self, offset: u64) -> Option<&Arc<Publication>> {
@@ -135,6 +128,13 @@ pub struct TestStore {
     backup: Option<Box<Durable>>,
     /// Payloads that were stored and are gone, because a backup without them was restored.
     lost: HashSet<Box<str>>,
+    /// What was stored under a position that is gone, and the place before it. A position names one publication for
+    /// ever.
+    gone: HashMap<(ChannelName, Position), (Arc<Publication>, Option<Position>)>,
+    /// How often it has lost the end of its logs under a running node.
+    pub losses: usize,
+    /// How often it was opened again under the node that runs now.
+    pub(crate) reopened: usize,
     appends: VecDeque<(Ticket, Append)>,
     reads: Vec<Request>,
     /// Answers to appends, per worker, in order.
@@ -164,6 +164,9 @@ impl TestStore {
             durable: Durable { log, truth: BTreeMap::new(), keys: HashMap::new() },
             backup: None,
             lost: HashSet::new(),
+            gone: HashMap::new(),
+            losses: 0,
+            reopened: 0,
             appends: VecDeque::new(),
             reads: Vec::new(),
             appended: BTreeMap::new(),
@@ -273,6 +276,7 @@ impl TestStore {
 
     /// Begins a new epoch: what a store does when it is opened again.
     pub fn begin(&mut self, epoch: Epoch) {
+        self.reopened += 1;
         self.durable.log.begin(epoch);
     }
 
@@ -285,9 +289,48 @@ impl TestStore {
     /// The store has lost what came after the last backup, and goes on under `epoch`. The node lives on; what is under way
     /// stays so.
     pub fn lose_end(&mut self, epoch: Epoch) {
-        let backup = self.backup.clone().expect("there is a backup to go back to");
-        self.durable = *backup;
+        self.losses += 1;
+        self.go_back();
         self.begin(epoch);
+    }
+
+    /// Whether there is a backup to go back to.
+    #[must_use]
+    pub fn is_backed_up(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Goes back to the backup, if there is one. Says how many entries that has cost.
+    fn go_back(&mut self) -> usize {
+        let Some(backup) = self.backup.clone() else { return 0 };
+        let now = std::mem::replace(&mut self.durable, *backup);
+        let mut count = 0;
+        for (channel, log) in now.truth {
+            let kept = self.log(&channel).entries.len();
+            let mut before = log.entries[..kept].last().and_then(|entry| entry.position);
+            for entry in &log.entries[kept..] {
+                let Some(position) = entry.position else { continue };
+                self.lost.insert(uid_of(entry).into());
+                self.gone.insert((channel.clone(), position), (Arc::clone(entry), before));
+                before = Some(position);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// What is, or was, stored under `position`, and the place before it.
+    pub(crate) fn ever_at(
+        &self,
+        channel: &ChannelName,
+        position: Position,
+    ) -> Option<(&Arc<Publication>, Option<Position>)> {
+        let log = self.log(channel);
+        if let Some(entry) = log.entry(position.offset.0).filter(|_| log.holds(position)) {
+            let before = log.entry(position.offset.prev().0).and_then(|entry| entry.position);
+            return Some((entry, before));
+        }
+        self.gone.get(&(channel.clone(), position)).map(|(entry, before)| (entry, *before))
     }
 
     /// Writes an entry that was there before the test began.
@@ -339,16 +382,9 @@ impl TestStore {
     /// The node has ended: what was committed is kept, all else is gone. It is opened again under `epoch`; if
     /// `restored`, with what the backup holds. Says how many entries that has cost.
     pub fn crash(&mut self, epoch: Epoch, restored: bool) -> usize {
-        let mut gone = 0;
-        if let Some(backup) = self.backup.clone().filter(|_| restored) {
-            let now = std::mem::replace(&mut self.durable, *backup);
-            for (channel, log) in now.truth {
-                let kept = self.log(&channel).entries.len();
-                gone += log.entries.len() - kept;
-                self.lost.extend(log.entries[kept..].iter().map(|entry| uid_of(entry).into()));
-            }
-        }
+        let gone = if restored { self.go_back() } else { 0 };
         self.begin(epoch);
+        self.reopened = 0;
         self.durable.truth.values_mut().for_each(|log| log.trimmed_at_start = log.trimmed);
         self.appends.clear();
         self.reads.clear();
@@ -449,7 +485,8 @@ impl TestStore {
     /// A channel's newest entries are read once, whoever asks for them.
     fn check_stampede(&mut self, ticket: Ticket, channel: &ChannelName) {
         let same = |request: &Request| matches!(request, Request::Head(_, name, _) if name == channel);
-        if self.reads.iter().any(same) {
+        // Each life of the store may make the node ask anew.
+        if self.reopened == 0 && self.reads.iter().any(same) {
             self.breaks(
                 Checker::Stampede,
                 format!("worker {} reads the head of {channel} twice", ticket.worker),

@@ -1,7 +1,7 @@
 //! What a client may hold the server to: the log as it is, the limits of the run, and what has failed so far. Made by
 //! the world for each look at what a client heard.
 
-use trunkline_model::{ChannelName, Timestamp};
+use trunkline_model::{ChannelName, Offset, Position, Publication, Timestamp};
 
 use crate::store::{Log, TestStore};
 
@@ -25,6 +25,36 @@ pub(crate) struct Truth<'a> {
 }
 
 impl<'a> Truth<'a> {
+    /// Whether the store has held on to all that it has told this node: then what it holds now is the measure.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.store.losses == 0
+    }
+
+    /// Whether this is, or was, a place of the log.
+    pub(crate) fn was_place(&self, channel: &ChannelName, position: Position) -> bool {
+        position.offset == Offset::ZERO || self.store.ever_at(channel, position).is_some()
+    }
+
+    /// Whether `entries` follow each other, and the place they follow: in the log as it is, or as it was before the store
+    /// lost its end.
+    pub(crate) fn follow<'e>(
+        &self,
+        channel: &ChannelName,
+        from: Position,
+        entries: impl IntoIterator<Item = &'e Publication>,
+    ) -> bool {
+        let mut at = from;
+        entries.into_iter().all(|entry| {
+            let Some(position) = entry.position else { return false };
+            let known = self.store.ever_at(channel, position);
+            let next = known.is_some_and(|(known, before)| {
+                **known == *entry && (before.is_none() && at.offset == Offset::ZERO || before == Some(at))
+            });
+            at = position;
+            next
+        })
+    }
+
     pub(crate) fn log(&self, channel: &ChannelName) -> &'a Log {
         self.store.log(channel)
     }

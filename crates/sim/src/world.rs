@@ -124,6 +124,7 @@ impl World {
                 self.say(|| "a backup is made".to_owned());
                 self.node.store.back_up();
             }
+            StepKind::Reopen => self.reopen(),
             StepKind::Crash => self.crash()?,
         }
         self.node.check()
@@ -267,6 +268,22 @@ impl World {
         self.say(|| format!("{channel} loses what is up to {last}"));
         self.node.store.trim(&channel, last);
         Ok(())
+    }
+
+    /// As after an I/O error that left the outcome of a commit open, or a failover to a copy that lags.
+    fn reopen(&mut self) {
+        let epoch = Epoch::from_random(self.rng.draw());
+        if self.rng.percent(60) && self.node.store.is_backed_up() {
+            self.tally.count("end lost under a running node");
+            self.say(|| {
+                format!("the store has lost what came after the backup, and goes on in epoch {epoch}")
+            });
+            self.node.store.lose_end(epoch);
+        } else {
+            self.tally.count("epoch begun under a running node");
+            self.say(|| format!("the store is opened again, in epoch {epoch}"));
+            self.node.store.begin(epoch);
+        }
     }
 
     fn crash(&mut self) -> Checked {
