@@ -170,6 +170,7 @@ impl Channel {
         log.told = log.told.max(head.position.offset);
         log.catching_up = false;
         log.doubted = false;
+        log.unsure = true;
         log.turn = log.turn.wrapping_add(1);
         let shared = keep.unwrap_or(Offset::ZERO);
         for link in &mut self.links {
@@ -178,6 +179,29 @@ impl Channel {
                 link.lost = Some((LostReason::Rewound, keep));
             }
         }
+    }
+
+    /// The log is the one that was known, up to what is applied. What was read beyond that may be of the store's life
+    /// before.
+    pub(crate) fn trust(&mut self) {
+        let Some(log) = self.log_mut() else { return };
+        log.catching_up = false;
+        log.doubted = false;
+        log.turn = log.turn.wrapping_add(1);
+        self.links.iter_mut().for_each(|link| link.reading = false);
+    }
+
+    /// `head`, cut to what everyone has an answer to, because `published` precedes the broadcast. `None` if nothing of it
+    /// is left; then it is read again.
+    pub(crate) fn answered(&self, head: Head) -> Option<Head> {
+        let Body::Log(log) = &self.body else { return Some(head) };
+        if self.appending == 0 || head.position.offset <= log.told {
+            return Some(head);
+        }
+        let mut tail = head.tail;
+        tail.retain(|entry| offset_of(entry) <= log.told);
+        let position = tail.last()?.position?;
+        Some(Head { position, tail, ..head })
     }
 
     /// Takes the entry after `applied`. Any other is left alone (`false`).

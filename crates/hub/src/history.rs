@@ -99,7 +99,8 @@ impl PageQuestion {
         };
         let more = if forward { hi < last } else { lo > first };
         let top = self.top(log);
-        Page { epoch: top.epoch, top: top.offset, lo, hi, items: read.entries, floor: log.floor, more }
+        // The floor as it was read with the entries, so that none lies below it.
+        Page { epoch: top.epoch, top: top.offset, lo, hi, items: read.entries, floor: read.floor, more }
     }
 
     fn range(&self, log: &Log) -> (Offset, Offset) {

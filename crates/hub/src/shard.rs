@@ -65,9 +65,10 @@ pub(crate) struct Shard {
     lagging: Vec<ChannelName>,
     /// Channels of which the store could not say whether it still holds what is applied.
     doubted: Vec<ChannelName>,
-    /// The life that the store is in, as far as is known, and the one before.
+    /// The life that the store is in, as far as is known.
     epoch: Option<Epoch>,
-    epoch_before: Option<Epoch>,
+    /// The lives before, the last of them first: an answer may still come from there.
+    epochs_before: VecDeque<Epoch>,
     full_until: Duration,
 }
 
@@ -92,10 +93,13 @@ enum Waiting {
     /// What lies beyond `applied`, likewise.
     CatchUp(ChannelName, u32),
     /// Whether `applied` is still in the log.
-    Doubt(ChannelName),
+    Doubt(ChannelName, Known),
     /// The head of a log that went another way after this offset.
-    Turn(ChannelName, Option<Offset>),
+    Turn(ChannelName, Option<Offset>, Known),
 }
+
+/// What was known when the store was asked: how often the log had turned, and the life that the store was in.
+type Known = (u32, Option<Epoch>);
 
 impl Waiting {
     /// The channel that it is under way for.
@@ -107,8 +111,8 @@ impl Waiting {
             Self::Head(name, _)
             | Self::Link(name, ..)
             | Self::CatchUp(name, _)
-            | Self::Doubt(name)
-            | Self::Turn(name, _) => name,
+            | Self::Doubt(name, _)
+            | Self::Turn(name, ..) => name,
         }
     }
 }
@@ -130,7 +134,7 @@ impl Shard {
             lagging: Vec::new(),
             doubted: Vec::new(),
             epoch: None,
-            epoch_before: None,
+            epochs_before: VecDeque::new(),
             full_until: Duration::ZERO,
         }
     }
@@ -202,8 +206,12 @@ impl Shard {
             (Waiting::Head(name, epoch), Answer::Head(_, result)) => {
                 self.handle_head((&name, epoch), result, cx);
             }
-            (Waiting::Turn(name, keep), Answer::Head(_, result)) => self.handle_turn(&name, keep, result, cx),
-            (Waiting::Doubt(name), Answer::Located(_, result)) => self.handle_doubt(&name, result, cx),
+            (Waiting::Turn(name, keep, known), Answer::Head(_, result)) => {
+                self.handle_turn((&name, known), keep, result, cx);
+            }
+            (Waiting::Doubt(name, known), Answer::Located(_, result)) => {
+                self.handle_doubt((&name, known), result, cx);
+            }
             (Waiting::Join(join), Answer::Located(_, result)) => self.join_located(*join, result, cx),
             (Waiting::Page(page), Answer::Located(_, result)) => self.page_located(*page, result, cx),
             (Waiting::Join(join), Answer::Read(_, result)) => self.join_read(*join, result, cx),

@@ -9,8 +9,11 @@
 use trunkline_backend::{Head, Located, StoreError};
 use trunkline_model::{ChannelName, Epoch, Offset};
 
-use super::{Context, Shard, StoreQuestion, Waiting};
+use super::{Context, Known, Shard, StoreQuestion, Waiting};
 use crate::channel::{Body, Channel};
+
+/// So many lives of the store are remembered: more than it can begin while one answer is under way.
+const EPOCHS_MAX: usize = 16;
 
 impl Shard {
     /// Takes note of the life that the store is in now.
@@ -18,10 +21,9 @@ impl Shard {
         if self.epoch == Some(epoch) {
             return;
         }
-        self.epoch_before = self.epoch.replace(epoch);
-        if self.epoch_before.is_none() {
-            return;
-        }
+        let Some(before) = self.epoch.replace(epoch) else { return };
+        self.epochs_before.push_front(before);
+        self.epochs_before.truncate(EPOCHS_MAX);
         let mut names: Vec<_> = self.channels.keys().cloned().collect();
         names.sort_unstable();
         for name in names {
@@ -32,7 +34,7 @@ impl Shard {
     /// Takes note of the life that an entry was just stored in. Its answer may be here before the store was asked, or
     /// after, if it is of the life before.
     pub(super) fn notice_epoch(&mut self, epoch: Epoch, cx: &mut Context<'_>) {
-        if self.epoch_before != Some(epoch) {
+        if !self.epochs_before.contains(&epoch) {
             self.handle_epoch(epoch, cx);
         }
     }
@@ -43,8 +45,12 @@ impl Shard {
         match &mut channel.body {
             Body::Log(log) => {
                 log.doubted = true;
+                // What was told of the life before may be gone, and another's may stand in its place.
+                log.told = log.applied.offset;
+                log.unsure = true;
                 let question = StoreQuestion::Locate(name.clone(), log.applied);
-                self.ask_store(Waiting::Doubt(name.clone()), question, cx);
+                let known = (log.turn, self.epoch);
+                self.ask_store(Waiting::Doubt(name.clone(), known), question, cx);
             }
             // A head of the life before is noticed when it comes.
             Body::Opening(_) | Body::Signal => {}
@@ -53,11 +59,15 @@ impl Shard {
 
     pub(super) fn handle_doubt(
         &mut self,
-        name: &ChannelName,
+        (name, known): (&ChannelName, Known),
         result: Result<Located, StoreError>,
         cx: &mut Context<'_>,
     ) {
-        let Some(log) = self.channels.get_mut(name).and_then(Channel::log_mut) else { return };
+        if self.is_stale(name, known, cx) {
+            return;
+        }
+        let Some(channel) = self.channels.get_mut(name) else { return };
+        let Some(log) = channel.log_mut() else { return };
         match result {
             // What comes next is trimmed, so it cannot just go on.
             Ok(Located::Held) if log.applied.offset.next() < log.floor => {
@@ -65,7 +75,7 @@ impl Shard {
                 self.ask_turn(name, keep, cx);
             }
             Ok(Located::Held) => {
-                log.doubted = false;
+                channel.trust();
                 self.feed_all(name, cx);
                 self.catch_up(name, cx);
             }
@@ -82,21 +92,29 @@ impl Shard {
         log.doubted = true;
         // What was told of before is of the log that is no more.
         log.told = Offset::ZERO;
-        self.ask_store(Waiting::Turn(name.clone(), keep), StoreQuestion::Head(name.clone(), window), cx);
+        let waiting = Waiting::Turn(name.clone(), keep, (log.turn, self.epoch));
+        self.ask_store(waiting, StoreQuestion::Head(name.clone(), window), cx);
     }
 
     pub(super) fn handle_turn(
         &mut self,
-        name: &ChannelName,
+        (name, known): (&ChannelName, Known),
         keep: Option<Offset>,
         result: Result<Head, StoreError>,
         cx: &mut Context<'_>,
     ) {
+        if self.is_stale(name, known, cx) {
+            return;
+        }
         let Ok(head) = result else {
             self.doubted.push(name.clone());
             return;
         };
         let Some(channel) = self.channels.get_mut(name) else { return };
+        let Some(head) = channel.answered(head) else {
+            self.doubted.push(name.clone());
+            return;
+        };
         let applied = channel.log_mut().map(|log| log.applied.offset);
         if keep < applied {
             tracing::warn!(channel = %name, ?keep, head = ?head.position, "the store has lost the end of a log");
@@ -104,5 +122,15 @@ impl Shard {
         channel.turn(head, keep);
         self.feed_all(name, cx);
         self.catch_up(name, cx);
+    }
+
+    /// Whether the store was asked too long ago for its word to count. Then it is asked again, if it is not already.
+    fn is_stale(&mut self, name: &ChannelName, (turn, epoch): Known, cx: &mut Context<'_>) -> bool {
+        let Some(log) = self.channels.get_mut(name).and_then(Channel::log_mut) else { return true };
+        let turned = log.turn != turn;
+        if epoch == self.epoch && turned {
+            self.doubt(name, cx);
+        }
+        epoch != self.epoch || turned
     }
 }

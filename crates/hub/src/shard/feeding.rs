@@ -36,7 +36,14 @@ impl Shard {
         cx: &mut Context<'_>,
     ) {
         let Some(channel) = self.channels.get_mut(name) else { return };
+        let of_this_life =
+            self.epoch.is_none() || publication.position.map(|position| position.epoch) == self.epoch;
         if let Some(log) = channel.log_mut() {
+            if !of_this_life {
+                // The store was opened again since. Whether this is in its log still, only the store can say.
+                log.unsure = true;
+                return;
+            }
             log.told = log.told.max(offset_of(&publication));
         }
         if channel.apply(publication) {
