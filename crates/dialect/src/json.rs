@@ -95,14 +95,19 @@ fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
 }
 
 fn subscribe(wire: &WireCommand<'_>) -> Result<Subscribe, Fault> {
-    refuse_later(&[("token", wire.token), ("maxRate", wire.max_rate)])?;
-    let WireCommand { since, last, catch_up, presence, state, .. } = *wire;
-    subscribe_of(channel(wire.channel)?, &WireStart { since, last, catch_up, presence, state })
+    refuse_later(&[("token", wire.token)])?;
+    let WireCommand { since, last, catch_up, presence, state, max_rate, .. } = *wire;
+    subscribe_of(channel(wire.channel)?, &WireStart { since, last, catch_up, presence, state, max_rate })
 }
 
 fn subscribe_of(channel: ChannelName, wire: &WireStart<'_>) -> Result<Subscribe, Fault> {
     let presence = optional("presence", wire.presence, "true or false")?.unwrap_or(false);
-    Ok(Subscribe { channel, start: start_of(wire)?, presence, state: state(wire.state) })
+    let expected = "how often per second, a whole number from 1 to 100";
+    let rate_max: Option<u32> = optional("maxRate", wire.max_rate, expected)?;
+    if rate_max.is_some_and(|rate| !(1..=100).contains(&rate)) {
+        return Err(wrong("maxRate", &format!("it is {expected}")));
+    }
+    Ok(Subscribe { channel, start: start_of(wire)?, presence, state: state(wire.state), rate_max })
 }
 
 /// A member's state, any JSON; `null` is as good as none.

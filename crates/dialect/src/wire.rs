@@ -128,6 +128,8 @@ pub(crate) struct WireStart<'a> {
     pub(crate) presence: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) state: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) max_rate: Option<&'a RawValue>,
 }
 
 /// A position.

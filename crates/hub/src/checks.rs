@@ -51,6 +51,14 @@ pub(crate) fn check_subscribe(
     limits: &Limits,
 ) -> Result<(), Fault> {
     check_start(subscribe.start, limits)?;
+    if subscribe.rate_max.is_some() && !matches!(namespace.kind, Kind::Value | Kind::Map) {
+        let message = format!(
+            "`maxRate` has no place in {}, which is of kind `{}`: nothing of it may be left out",
+            subscribe.channel,
+            namespace.kind.as_str()
+        );
+        return Err(Fault::new(ErrorCode::BadRequest, message));
+    }
     if subscribe.presence {
         check_has_presence("presence", &subscribe.channel, namespace)?;
     }

@@ -121,6 +121,8 @@ impl Hub {
             match due {
                 Due::Presence(channel) => self.shard.tell_presence(&channel, &mut cx),
                 Due::Members(_, session) => self.sessions.members_due(session, &mut cx),
+                Due::Paced(channel, session) => self.sessions.pace_due(&channel, session, &mut cx),
+                Due::Entries(channel) => self.shard.remove_expired(&channel, &mut cx),
             }
         }
     }

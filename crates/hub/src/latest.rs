@@ -1,7 +1,7 @@
 //! All that a `value` or a `map` holds: the newest publication of each entry. Bounded by the caps that are checked
 //! before a publish is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(crate) struct Latest {
     places: HashMap<Option<EntryName>, Offset>,
     bytes: usize,
     removed: usize,
+    /// When entries expire, of those that do.
+    expiring: BTreeSet<(Timestamp, Offset)>,
 }
 
 impl Latest {
@@ -30,6 +32,7 @@ impl Latest {
         }
         self.bytes += publication.cost();
         self.removed += usize::from(is_removed(&publication));
+        self.expiring.extend(expiry_of(&publication).map(|at| (at, offset)));
         self.entries.insert(offset, publication);
     }
 
@@ -75,13 +78,15 @@ impl Latest {
         self.bytes
     }
 
+    /// When the first entry expires.
+    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiring.first().map(|(at, _)| *at)
+    }
+
     /// The entries that expire at `now` or before.
     pub(crate) fn expired(&self, now: Timestamp) -> Vec<Arc<Publication>> {
-        let expires = |publication: &Publication| {
-            publication.role.entry().and_then(|entry| entry.expires).is_some_and(|at| at <= now)
-        };
-        let there = self.entries.values().filter(|publication| !is_removed(publication));
-        there.filter(|publication| expires(publication)).cloned().collect()
+        let due = self.expiring.iter().take_while(|(at, _)| *at <= now);
+        due.filter_map(|(_, offset)| self.entries.get(offset)).cloned().collect()
     }
 
     /// Lets go of removals that are older than `keep`; gives the offset of the last of them.
@@ -107,6 +112,9 @@ impl Latest {
     fn take(&mut self, offset: Offset) {
         if let Some(publication) = self.entries.remove(&offset) {
             self.bytes -= publication.cost();
+            if let Some(at) = expiry_of(&publication) {
+                self.expiring.remove(&(at, offset));
+            }
             self.removed -= usize::from(is_removed(&publication));
         }
     }
@@ -115,6 +123,10 @@ impl Latest {
 /// The name of the entry that a publication is the state of.
 pub(crate) fn name_of(publication: &Publication) -> Option<EntryName> {
     publication.role.entry().and_then(|entry| entry.name.clone())
+}
+
+fn expiry_of(publication: &Publication) -> Option<Timestamp> {
+    publication.role.entry().and_then(|entry| entry.expires).filter(|_| !is_removed(publication))
 }
 
 fn is_removed(publication: &Publication) -> bool {

@@ -37,7 +37,11 @@ pub(crate) struct Session {
     /// Whether the caller was told to hold back commands, and is to be told when to go on.
     pub(crate) held_back: bool,
     /// How much of the rates of namespaces is used up, where they have one.
-    rates: Vec<(Arc<Namespace>, Bucket)>,
+    #[expect(
+        clippy::box_collection,
+        reason = "few namespaces have a rate, and a session should cost little"
+    )]
+    rates: Option<Box<Vec<(Arc<Namespace>, Bucket)>>>,
     next_subscription: u32,
 }
 
@@ -66,7 +70,8 @@ pub(crate) struct Subscription {
 /// ```text
 ///   Joining ──────────────────────▶ Live ──no room in the outbox──▶ Behind ◀──────────────┐
 ///                                    ▲                                │ the outbox drained │ a page, or no answer
-///                                    └──────── all is there ────── Resuming ──────────────┘
+///                                    ├──────── all is there ────── Resuming ──────────────┘
+///                                    └──was told, and is paced──▶ Paced ──its time has come──▶ Behind
 /// ```
 #[derive(Debug)]
 pub(crate) enum Place {
@@ -81,6 +86,8 @@ pub(crate) enum Place {
     },
     /// It is pushed nothing until its session's outbox has drained; this is where.
     Behind(Missing),
+    /// It is pushed nothing until its time has come, because it wants to be told only so often.
+    Paced(Missing),
     /// The owner is asked to go on from there.
     Resuming(Missing),
 }
@@ -99,7 +106,7 @@ impl Session {
             awaits_store: false,
             blocked: false,
             held_back: false,
-            rates: Vec::new(),
+            rates: None,
             next_subscription: 0,
         }
     }
@@ -141,13 +148,14 @@ impl Session {
         now: Duration,
     ) -> Result<(), Duration> {
         let Some(rate) = namespace.rate else { return Ok(()) };
-        let known = self.rates.iter().position(|(known, _)| Arc::ptr_eq(known, namespace));
-        let index = known.unwrap_or_else(|| {
-            self.rates.reserve_exact(1);
-            self.rates.push((Arc::clone(namespace), Bucket::default()));
-            self.rates.len() - 1
-        });
-        self.rates[index].1.take(rate, now)
+        let rates = self.rates.get_or_insert_default();
+        if let Some((_, bucket)) = rates.iter_mut().find(|(known, _)| Arc::ptr_eq(known, namespace)) {
+            return bucket.take(rate, now);
+        }
+        let mut bucket = Bucket::default();
+        let taken = bucket.take(rate, now);
+        rates.push((Arc::clone(namespace), bucket));
+        taken
     }
 
     /// A subscription that waits for the outbox to drain.

@@ -3,6 +3,7 @@
 //! Nothing about a channel is known here but who of this worker follows it and how far they were told; the
 //! rest is asked of the channel's owner. This file has what a session asks and hears; `presence` who is told of whom.
 
+mod pacing;
 mod presence;
 
 use std::collections::VecDeque;
@@ -25,7 +26,9 @@ use crate::output::Output;
 use crate::peer::{Ask, Author, Loss, Missing, Question, Tell};
 use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
+use crate::timers::Due;
 use crate::watchers::Watchers;
+use pacing::Paced;
 use presence::Errand;
 
 /// The connection side of one worker.
@@ -45,6 +48,8 @@ pub(crate) struct Sessions {
     unread: Vec<SessionId>,
     /// The names of sessions that gave themselves one.
     names: HashMap<SessionId, DisplayName>,
+    /// Subscriptions that are told only so often.
+    paced: Paced,
     watchers: Watchers,
     /// What is to be asked of this worker when there is room in the queue to it, though no command waits for it.
     errands: Vec<VecDeque<Errand>>,
@@ -72,6 +77,7 @@ impl Sessions {
             leaving: vec![VecDeque::new(); usize::from(workers)],
             unread: Vec::new(),
             names: HashMap::new(),
+            paced: Paced::default(),
             watchers: Watchers::default(),
             errands: (0..workers).map(|_| VecDeque::new()).collect(),
         }
@@ -231,7 +237,18 @@ impl Sessions {
         let (channel, Some(position)) = (&publication.channel, publication.position) else { return };
         let Some(session) = self.get_mut(id) else { return };
         let Some(subscription) = session.subscription_mut(channel) else { return };
-        let Place::Live { slot, after } = subscription.place else { return };
+        let (slot, after) = match subscription.place {
+            Place::Live { slot, after } => (slot, after),
+            // It was handed out just before it stepped aside.
+            Place::Paced(Missing::After(told)) if told == position => {
+                subscription.place = Place::Behind(Missing::At(position));
+                session.has_lagged = true;
+                cx.timers.set(&Due::Paced(channel.clone(), id), None);
+                self.await_room(id, cx);
+                return;
+            }
+            _ => return,
+        };
         // It was handed out to an earlier subscription, and this one has begun behind it.
         if position.offset <= after {
             return;
@@ -251,6 +268,8 @@ impl Sessions {
         match (subscription.map(|found| &found.place), publication.position) {
             (Some(Place::Live { after, .. }), Some(position)) => position.offset > *after,
             (Some(Place::Live { .. }), None) => true,
+            // Handed out just before it stepped aside.
+            (Some(Place::Paced(Missing::After(told))), Some(position)) => position == *told,
             _ => false,
         }
     }
@@ -280,13 +299,16 @@ impl Sessions {
         subscribed: Box<Subscribed>,
         cx: &mut Context<'_>,
     ) {
-        let position = subscribed.position.map(|position| position.offset);
-        let Some(before) = self.goes_live(session, generation, &subscribed.channel, position) else { return };
+        let place = subscribed.position;
+        let offset = place.map(|position| position.offset);
+        let Some(before) = self.goes_live(session, generation, &subscribed.channel, offset) else { return };
+        let paced = self.paced.has(&subscribed.channel).then(|| subscribed.channel.clone());
         let (replay, is_lost) = match &subscribed.recovery {
             Recovery::Recovered(entries) => (entries.clone(), false),
             Recovery::NotAsked | Recovery::CatchingUp(_) => (Vec::new(), false),
             Recovery::Lost { .. } => (Vec::new(), true),
         };
+        let was_told = is_lost || !replay.is_empty();
         if subscribed.presence.is_some() {
             self.watchers.add(&subscribed.channel, session);
         }
@@ -295,6 +317,9 @@ impl Sessions {
             cx.out.push(Output::Reply { session, reply: Reply::Subscribed(subscribed) });
         }
         cx.out.extend(replay.into_iter().map(|entry| Output::Push { session, push: Push::Message(entry) }));
+        if let (Some(place), Some(channel)) = (place.filter(|_| was_told), paced) {
+            self.rest(session, &channel, place, cx);
+        }
         if matches!(before, Place::Resuming(_)) {
             // Another subscription may be behind too, and the outbox has just been given a page.
             self.await_room(session, cx);
@@ -325,6 +350,7 @@ impl Sessions {
         session.remove_subscription(channel);
         // The one that it was to replace may hold a member still.
         self.departs(id, channel, generation, cx);
+        self.unpace(id, channel, cx);
         cx.out.push(Output::Reply { session: id, reply });
     }
 
@@ -513,7 +539,7 @@ impl Sessions {
             .and_then(|namespace| check_subscribe(&subscribe, namespace, &limits))
             .err();
         let entering = self.entering(id, &subscribe);
-        let Subscribe { channel, start, .. } = subscribe;
+        let Subscribe { channel, start, rate_max, .. } = subscribe;
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let known = session.subscription_mut(&channel).is_some();
         let full = !known && session.subscriptions.len() >= limits.subscriptions;
@@ -532,6 +558,9 @@ impl Sessions {
         self.replace(id, &channel, cx);
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let generation = session.joining(&channel, name.clone());
+        if let Some(namespace) = namespaces.of(&channel) {
+            self.pace(id, &channel, Self::interval_of(rate_max), namespace, cx);
+        }
         self.ask(id, name, owner, Question::Join { channel, generation, start, entering }, cx);
         Outcome::Done
     }
@@ -644,13 +673,14 @@ impl Sessions {
     /// Takes a subscription that has ended out of the worker's lists, and out of the channel's presence.
     fn forget(&mut self, id: SessionId, subscription: &Subscription, cx: &mut Context<'_>) {
         self.departs(id, &subscription.channel, subscription.generation, cx);
+        self.unpace(id, &subscription.channel, cx);
         self.leave_place(subscription, cx);
     }
 
     fn leave_place(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
         match subscription.place {
             Place::Live { slot, .. } => self.leave_slot(&subscription.channel, slot, cx),
-            Place::Behind(_) => {
+            Place::Behind(_) | Place::Paced(_) => {
                 self.locals.joined(&subscription.channel);
                 self.leave_if_unused(&subscription.channel, cx);
             }
@@ -721,6 +751,7 @@ impl Sessions {
             let ended = self.get_mut(*session).and_then(|live| live.remove_subscription(channel));
             if let Some(ended) = ended {
                 self.departs(*session, channel, ended.generation, cx);
+                self.unpace(*session, channel, cx);
             }
             let push = Push::Unsubscribed {
                 channel: channel.clone(),
@@ -782,7 +813,11 @@ impl Sessions {
             local.applied = Some(position.offset);
         }
         let sessions = Arc::clone(&local.sessions);
+        let told = publication.position.map(|position| (publication.channel.clone(), position));
         cx.out.push(Output::Deliver { publication, sessions });
+        if let Some((channel, position)) = told.filter(|(channel, _)| self.paced.has(channel)) {
+            self.rest_paced(&channel, position, cx);
+        }
     }
 }
 

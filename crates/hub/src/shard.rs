@@ -250,7 +250,7 @@ impl Shard {
         for name in std::mem::take(&mut self.doubted) {
             self.doubt(&name, cx);
         }
-        self.tidy_entries(cx);
+        self.forget_removals(cx);
         let (keep, now) = (self.limits.channel_idle, cx.now);
         self.channels.retain(|_, channel| {
             if !channel.is_idle() {
@@ -316,6 +316,7 @@ impl Shard {
                 if epoch != self.epoch {
                     self.doubt(name, cx);
                 }
+                self.watch_expiry(name, cx);
                 for ask in waiting {
                     self.handle_log(ask, cx);
                 }

@@ -16,6 +16,10 @@ pub(crate) enum Due {
     Presence(ChannelName),
     /// At the session's worker: it may be given the list of all members that it missed.
     Members(ChannelName, SessionId),
+    /// At the session's worker: its subscription may be told again.
+    Paced(ChannelName, SessionId),
+    /// At its owner: an entry of the channel is to be removed.
+    Entries(ChannelName),
 }
 
 /// Things and the uptime at which each is due, at most one moment each.

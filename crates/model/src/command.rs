@@ -67,13 +67,15 @@ pub struct Subscribe {
     pub presence: bool,
     /// What others see of it there: JSON.
     pub state: Option<Payload>,
+    /// So many times per second at most it wants to hear of the channel (`value` and `map`).
+    pub rate_max: Option<u32>,
 }
 
 impl Subscribe {
     /// A subscription to `channel` from `start` on, with nothing else asked of it.
     #[must_use]
     pub fn new(channel: ChannelName, start: Start) -> Self {
-        Self { channel, start, presence: false, state: None }
+        Self { channel, start, presence: false, state: None, rate_max: None }
     }
 }
 

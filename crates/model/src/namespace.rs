@@ -79,6 +79,9 @@ pub struct Namespace {
     pub rate: Option<Rate>,
     /// How fast all together may publish to one channel. More is answered likewise.
     pub channel_rate: Option<Rate>,
+    /// How often a subscriber of a `value` or a `map` is told at most (`None`: of each publication); then it is given what
+    /// is newest.
+    pub max_rate: Option<Rate>,
     /// How much its subscribers may know of each other.
     pub presence: PresenceMode,
     /// How long after its last connection a member of a channel's presence is gone.
@@ -145,6 +148,7 @@ impl Namespace {
             retention: Retention::default(),
             rate: None,
             channel_rate: None,
+            max_rate: None,
             presence: PresenceMode::Off,
             grace: Duration::from_secs(3),
             members_max: 5_000,

@@ -86,6 +86,7 @@ fn write_connect(object: &mut Object<'_>, id: Option<&CommandId>, connect: &Conn
 fn write_asked(object: &mut Object<'_>, subscribe: &Subscribe) {
     write_start(object, subscribe.start);
     object.value_if("presence", subscribe.presence.then_some(true));
+    object.value_if("maxRate", subscribe.rate_max);
     write_state(object, subscribe.state.as_ref());
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use trunkline_backend::{Append, Appended, Request, StoreError};
 use trunkline_model::{
-    ClientId, CommandId, Entry, ErrorCode, Fault, Form, Kind, Payload, Position, Publication, Publish,
-    Publisher, Reply, Role, Timestamp,
+    ChannelName, ClientId, CommandId, Entry, ErrorCode, Fault, Form, Kind, Payload, Position, Publication,
+    Publish, Publisher, Reply, Role, Timestamp,
 };
 
 use super::{Context, Presences, Shard, Waiting};
@@ -22,6 +22,7 @@ use crate::latest::name_of;
 use crate::output::Output;
 use crate::peer::{Ask, Author, Question};
 use crate::ring::offset_of;
+use crate::timers::Due;
 
 /// How much longer the store remembers a key than its age may be: a publish whose key was just young enough when it was
 /// checked may wait for so long until it is stored, and must still meet the first.
@@ -198,6 +199,7 @@ impl Shard {
         }
         self.catch_up(&name, cx);
         self.append_queued(&name, cx);
+        self.watch_expiry(&name, cx);
     }
 
     /// What is stored is answered, and then sent out.
@@ -222,7 +224,7 @@ impl Shard {
     }
 
     /// Stores what has waited, all of it at once.
-    fn append_queued(&mut self, name: &trunkline_model::ChannelName, cx: &mut Context<'_>) {
+    fn append_queued(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
         let Some(channel) = self.channels.get_mut(name) else { return };
         if channel.appending > 0 {
             return;
@@ -235,20 +237,38 @@ impl Shard {
         }
     }
 
-    /// Removes entries whose time is over, and forgets removals that nobody needs to be told of any more.
-    pub(super) fn tidy_entries(&mut self, cx: &mut Context<'_>) {
-        let mut expired = Vec::new();
+    /// Forgets removals that nobody needs to be told of any more.
+    pub(super) fn forget_removals(&mut self, cx: &mut Context<'_>) {
         for channel in self.channels.values_mut() {
-            let (keep, appending) = (channel.namespace.retention.removals, channel.appending);
+            let keep = channel.namespace.retention.removals;
             let Some(log) = channel.log_mut().filter(|log| !log.doubted) else { continue };
             let Some(latest) = log.hot.latest_mut() else { continue };
             if let Some(last) = latest.forget_removals(cx.now.ts, keep) {
                 log.raise_floor(last.next());
-            } else if appending == 0 {
-                expired.extend(latest.expired(cx.now.ts));
             }
         }
-        expired.sort_unstable_by(|one, other| one.channel.cmp(&other.channel));
+    }
+
+    /// Sees to it that the channel is looked at when its next entry expires.
+    pub(super) fn watch_expiry(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
+        let Some(log) = self.channels.get_mut(name).and_then(Channel::log_mut) else { return };
+        let Some(latest) = log.hot.latest_mut() else { return };
+        let due = latest.next_expiry().map(|at| match at.0.saturating_sub(cx.now.ts.0) {
+            // Its removal is under way, or has failed: again in a moment that does not move with each publication.
+            0 => Duration::from_secs(cx.now.uptime.as_secs() + 1),
+            left => cx.now.uptime + Duration::from_millis(left),
+        });
+        cx.timers.set(&Due::Entries(name.clone()), due);
+    }
+
+    /// Removes the entries whose time is over, unless they have become something else by then. What is under way is looked
+    /// at when it is stored.
+    pub(crate) fn remove_expired(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
+        let Some(channel) = self.channels.get_mut(name).filter(|channel| channel.appending == 0) else {
+            return;
+        };
+        let Some(log) = channel.log_mut().filter(|log| !log.doubted) else { return };
+        let expired = log.hot.latest_mut().map(|latest| latest.expired(cx.now.ts)).unwrap_or_default();
         for entry in expired {
             self.publish(Stored::removal(&entry), cx);
         }

@@ -174,3 +174,115 @@ fn what_has_no_place_in_a_channel_is_refused() {
     check_refused(Publish { ephemeral: true, ..nameless }, "[1] published chat");
     check_refused(Publish { channel: name(SIGNAL), ..entry("x", "1") }, "[1] error bad_request live");
 }
+
+#[test]
+fn an_entry_with_a_time_is_gone_when_it_is_over() {
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    let for_ms = |name: &str, text: &str, ms| {
+        let ttl = Some(Duration::from_millis(ms));
+        Action::Publish(Publish { ttl, ..entry(name, text) }).command()
+    };
+    node.does(ann, for_ms("x", "1", 100));
+    node.does(ann, for_ms("y", "2", 300));
+    node.pass(Duration::from_millis(90));
+    assert_eq!(node.hears(bob).len(), 2);
+    // Published again it lives anew; without a time it stays.
+    node.does(ann, for_ms("x", "3", 100));
+    node.pass(Duration::from_millis(90));
+    check(node.hears(bob), &["chat:a a3 x= ann: 3"]);
+    node.pass(Duration::from_millis(10));
+    check(node.hears(bob), &["chat:a a4 -x "]);
+    node.does(ann, set("y", "4"));
+    node.pass(Duration::from_millis(1_000));
+    check(node.hears(bob), &["chat:a a5 y= ann: 4"]);
+}
+
+#[test]
+fn a_removal_that_failed_is_tried_again() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    let ttl = Some(Duration::from_millis(100));
+    node.does(ann, Action::Publish(Publish { ttl, ..entry("x", "1") }).command());
+    node.store.fates.push_back(trunkline_sim::Fate::NotStored);
+    node.pass(Duration::from_millis(100));
+    check(node.asks(ann, subscribe(NEAR, Start::Next)), &["subscribed chat:a a1 floor 1, state [x=1]"]);
+    node.pass(Duration::from_millis(1_000));
+    check(node.hears(ann), &["chat:a a2 -x "]);
+    assert_eq!(node.store.appends_asked, 3);
+}
+
+fn paced(per_second: u32) -> Command {
+    let subscribe = trunkline_model::Subscribe::new(name(NEAR), Start::Next);
+    Action::Subscribe(trunkline_model::Subscribe { rate_max: Some(per_second), ..subscribe }).command()
+}
+
+#[test]
+fn who_wants_to_be_told_only_so_often_is_given_what_is_newest() {
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    check(node.asks(bob, paced(10)), &["subscribed chat:a a0 floor 1, state []"]);
+    for text in ["1", "2", "3"] {
+        node.does(ann, set("x", text));
+    }
+    node.does(ann, set("y", "4"));
+    // The first at once, the newest of each when the time has come.
+    check(node.hears(bob), &["chat:a a1 x= ann: 1 (new epoch)"]);
+    node.pass(Duration::from_millis(99));
+    check(node.hears(bob), &[]);
+    node.pass(Duration::from_millis(1));
+    check(node.hears(bob), &["chat:a a3 x= ann: 3", "chat:a a4 y= ann: 4"]);
+    node.does(ann, set("x", "5"));
+    check(node.hears(bob), &[]);
+    node.pass(Duration::from_millis(100));
+    check(node.hears(bob), &["chat:a a5 x= ann: 5"]);
+    // After a pause the next comes at once.
+    node.pass(Duration::from_millis(500));
+    node.does(ann, set("x", "6"));
+    check(node.hears(bob), &["chat:a a6 x= ann: 6"]);
+    node.does(bob, unsubscribe(NEAR));
+    node.pass(Duration::from_millis(500));
+    check(node.hears(bob), &["unsubscribed chat:a"]);
+}
+
+#[test]
+fn one_who_is_paced_and_slow_is_both() {
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, paced(10));
+    node.hears(bob);
+    node.make_slow(bob, 0);
+    node.hold_room = true;
+    node.does(ann, set("x", "1"));
+    node.does(ann, set("x", "2"));
+    node.pass(Duration::from_millis(500));
+    check(node.hears(bob), &[]);
+    node.hold_room = false;
+    node.settle();
+    check(node.hears(bob), &["chat:a a2 x= ann: 2"]);
+    node.does(ann, set("x", "3"));
+    check(node.hears(bob), &[]);
+    node.pass(Duration::from_millis(100));
+    check(node.hears(bob), &["chat:a a3 x= ann: 3"]);
+}
+
+#[test]
+fn a_namespace_may_pace_everyone_and_a_log_nobody() {
+    let rate = trunkline_model::Rate { interval: Duration::from_millis(200), burst: 1 };
+    let map = Namespace { max_rate: Some(rate), ..Namespace::of_kind(Kind::Map) };
+    let mut node = Node::with(Limits::default(), map);
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, paced(10));
+    node.does(ann, set("x", "1"));
+    node.does(ann, set("x", "2"));
+    node.hears(bob);
+    node.pass(Duration::from_millis(100));
+    check(node.hears(bob), &[]);
+    node.pass(Duration::from_millis(100));
+    check(node.hears(bob), &["chat:a a2 x= ann: 2"]);
+    let mut node = Node::usual();
+    let bob = node.open(1, Some("bob"));
+    check(node.asks(bob, paced(10).id(1)), &["[1] error bad_request chat:a"]);
+}
