@@ -95,6 +95,7 @@ struct Subscribe {
     presence: bool,
     /// JSON.
     state: Option<String>,
+    rate_max: Option<u32>,
 }
 
 impl From<Subscribe> for model::Subscribe {
@@ -106,7 +107,7 @@ impl From<Subscribe> for model::Subscribe {
             Start::CatchUp(position) => model::Start::CatchUp(position.into()),
         };
         let (presence, state) = (subscribe.presence, subscribe.state.map(state));
-        Self { channel: channel(&subscribe.channel), start, presence, state }
+        Self { channel: channel(&subscribe.channel), start, presence, state, rate_max: subscribe.rate_max }
     }
 }
 
@@ -188,6 +189,7 @@ enum Command {
         #[serde(default)]
         presence: bool,
         state: Option<String>,
+        rate_max: Option<u32>,
     },
     Unsubscribe {
         id: Option<Id>,
@@ -230,8 +232,8 @@ impl From<Command> for model::Command {
                 let name = name.as_deref().map(display_name);
                 (id, Action::Connect(model::Connect { session, subscribe, heartbeat, name }))
             }
-            Command::Subscribe { id, channel, start, presence, state } => {
-                (id, Action::Subscribe(Subscribe { channel, start, presence, state }.into()))
+            Command::Subscribe { id, channel, start, presence, state, rate_max } => {
+                (id, Action::Subscribe(Subscribe { channel, start, presence, state, rate_max }.into()))
             }
             Command::Unsubscribe { id, channel: name } => (id, Action::Unsubscribe(channel(&name))),
             Command::Publish { id, channel: name, content } => {

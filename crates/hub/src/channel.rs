@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use trunkline_backend::{Head, Window};
-use trunkline_model::{ChannelName, Kind, LostReason, Namespace, Offset, Position, Publication};
+use trunkline_model::{ChannelName, ClientId, Kind, LostReason, Namespace, Offset, Position, Publication};
 
 use crate::bucket::Bucket;
 use crate::hot::{Hot, Next};
@@ -67,6 +68,8 @@ pub(crate) struct Log {
     pub(crate) unsure: bool,
     /// Whether it is open if the store still holds what is applied: nothing is applied or told meanwhile.
     pub(crate) doubted: bool,
+    /// Sessions with entries here that have ended, and the uptime at which their entries go, if they are not back by then.
+    pub(crate) ended: HashMap<ClientId, Duration>,
     /// How often the log went another way than this owner knew. What was read before is worth nothing after.
     pub(crate) turn: u32,
 }
@@ -151,6 +154,7 @@ impl Channel {
             told: head.position.offset,
             unsure: false,
             doubted: false,
+            ended: HashMap::new(),
             turn: 0,
         };
         match std::mem::replace(&mut self.body, Body::Log(Box::new(log))) {
@@ -370,7 +374,9 @@ impl Channel {
     pub(crate) fn is_idle(&self) -> bool {
         let quiet = match &self.body {
             Body::Opening(_) => false,
-            Body::Log(log) => log.parked.is_empty() && !log.catching_up && log.queue.is_empty(),
+            Body::Log(log) => {
+                log.parked.is_empty() && !log.catching_up && log.queue.is_empty() && log.ended.is_empty()
+            }
             Body::Signal => true,
         };
         quiet && self.links.is_empty() && self.pending == 0

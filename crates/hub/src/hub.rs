@@ -122,7 +122,7 @@ impl Hub {
                 Due::Presence(channel) => self.shard.tell_presence(&channel, &mut cx),
                 Due::Members(_, session) => self.sessions.members_due(session, &mut cx),
                 Due::Paced(channel, session) => self.sessions.pace_due(&channel, session, &mut cx),
-                Due::Entries(channel) => self.shard.remove_expired(&channel, &mut cx),
+                Due::Entries(channel) => self.shard.remove_entries(&channel, &mut cx),
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use trunkline_backend::Window;
-use trunkline_model::{EntryName, Offset, Publication, Timestamp};
+use trunkline_model::{ClientId, EntryName, Offset, Publication, Timestamp};
 
 use crate::ring::offset_of;
 
@@ -87,6 +87,19 @@ impl Latest {
     pub(crate) fn expired(&self, now: Timestamp) -> Vec<Arc<Publication>> {
         let due = self.expiring.iter().take_while(|(at, _)| *at <= now);
         due.filter_map(|(_, offset)| self.entries.get(offset)).cloned().collect()
+    }
+
+    /// The entries of these sessions.
+    pub(crate) fn owned(&self, is_owner: impl Fn(&ClientId) -> bool) -> Vec<Arc<Publication>> {
+        let owner = |publication: &Arc<Publication>| {
+            publication.role.entry().and_then(|entry| entry.owner.as_ref()).is_some_and(&is_owner)
+        };
+        self.entries
+            .values()
+            .filter(|publication| !is_removed(publication))
+            .filter(|p| owner(p))
+            .cloned()
+            .collect()
     }
 
     /// Lets go of removals that are older than `keep`; gives the offset of the last of them.

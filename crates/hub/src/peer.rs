@@ -44,6 +44,8 @@ pub enum Question {
         channel: ChannelName,
         /// Which subscription of the session to the channel it is.
         generation: u32,
+        /// The session's public id.
+        client: ClientId,
         /// From where.
         start: Start,
         /// Who it is to the others, where the channel has presence.
@@ -69,6 +71,13 @@ pub enum Question {
     },
     /// A page of history.
     History(HistoryQuery),
+    /// A session has ended whose entries are to go with it.
+    Unbind {
+        /// The channel.
+        channel: ChannelName,
+        /// The session's public id.
+        client: ClientId,
+    },
     /// All members, or a new state of the session's own.
     Presence(PresenceQuery),
     /// This subscription of the session, and any earlier one, is over: it holds its member no more.
@@ -120,6 +129,7 @@ impl Question {
             Self::Join { channel, .. }
             | Self::Resume { channel, .. }
             | Self::Depart { channel, .. }
+            | Self::Unbind { channel, .. }
             | Self::Leave(channel)
             | Self::Members(channel) => channel,
             Self::Presence(PresenceQuery { channel, .. }) => channel,

@@ -50,6 +50,8 @@ pub(crate) struct Sessions {
     names: HashMap<SessionId, DisplayName>,
     /// Subscriptions that are told only so often.
     paced: Paced,
+    /// Channels with entries that are to go with the session.
+    bound: HashMap<SessionId, Vec<ChannelName>>,
     watchers: Watchers,
     /// What is to be asked of this worker when there is room in the queue to it, though no command waits for it.
     errands: Vec<VecDeque<Errand>>,
@@ -78,6 +80,7 @@ impl Sessions {
             unread: Vec::new(),
             names: HashMap::new(),
             paced: Paced::default(),
+            bound: HashMap::new(),
             watchers: Watchers::default(),
             errands: (0..workers).map(|_| VecDeque::new()).collect(),
         }
@@ -108,6 +111,7 @@ impl Sessions {
         }
         let session = self.slots[id.index as usize].take();
         self.count -= 1;
+        self.unbind(id, session.as_deref(), cx);
         self.names.remove(&id);
         for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
             self.forget(id, &subscription, cx);
@@ -558,10 +562,12 @@ impl Sessions {
         self.replace(id, &channel, cx);
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let generation = session.joining(&channel, name.clone());
+        let Phase::Open(identity) = &session.phase else { return Outcome::Done };
+        let client = identity.client.clone();
         if let Some(namespace) = namespaces.of(&channel) {
             self.pace(id, &channel, Self::interval_of(rate_max), namespace, cx);
         }
-        self.ask(id, name, owner, Question::Join { channel, generation, start, entering }, cx);
+        self.ask(id, name, owner, Question::Join { channel, generation, client, start, entering }, cx);
         Outcome::Done
     }
 
@@ -602,8 +608,39 @@ impl Sessions {
             reply_fault(id, fault.about(&publish.channel).answering(name), cx);
             return Outcome::Done;
         }
+        if publish.bind
+            && let Err(fault) = self.bind(id, &publish.channel)
+        {
+            reply_fault(id, fault.about(&publish.channel).answering(name), cx);
+            return Outcome::Done;
+        }
         self.ask(id, name, owner, Question::Publish { publish, author }, cx);
         Outcome::Done
+    }
+
+    /// Notes that the session has entries in `channel` that are to go with it.
+    fn bind(&mut self, id: SessionId, channel: &ChannelName) -> Result<(), Fault> {
+        let bound = self.bound.entry(id).or_default();
+        if bound.contains(channel) {
+            return Ok(());
+        }
+        if bound.len() >= self.limits.subscriptions {
+            let message =
+                format!("a session has bound entries in at most {} channels", self.limits.subscriptions);
+            return Err(Fault::new(ErrorCode::LimitExceeded, message));
+        }
+        bound.push(channel.clone());
+        Ok(())
+    }
+
+    /// The session has ended: the owners of the channels where it has bound entries are told.
+    fn unbind(&mut self, id: SessionId, session: Option<&Session>, cx: &mut Context<'_>) {
+        let Some(bound) = self.bound.remove(&id) else { return };
+        let Some(Session { phase: Phase::Open(identity), .. }) = session else { return };
+        for channel in bound {
+            let client = identity.client.clone();
+            self.send_on(Errand::Unbind { channel, session: id, client }, cx);
+        }
     }
 
     fn history(

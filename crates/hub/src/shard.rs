@@ -11,6 +11,7 @@
 //! answers questions for the past, `doubt` finds out whether the log is still the one that was known.
 
 mod doubt;
+mod expiring;
 mod feeding;
 mod presence;
 mod publishing;
@@ -316,7 +317,7 @@ impl Shard {
                 if epoch != self.epoch {
                     self.doubt(name, cx);
                 }
-                self.watch_expiry(name, cx);
+                self.unbind_all(name, cx);
                 for ask in waiting {
                     self.handle_log(ask, cx);
                 }
@@ -335,7 +336,8 @@ impl Shard {
     fn handle_log(&mut self, ask: Ask, cx: &mut Context<'_>) {
         let Ask { worker, session, id, question } = ask;
         match question {
-            Question::Join { channel, generation, start, entering } => {
+            Question::Join { channel, generation, client, start, entering } => {
+                self.rebind(&channel, &client, cx);
                 let begin = Begin::Asked(start);
                 let join = Join::new(worker, session, id, channel, generation, begin);
                 self.advance_join(join.of(entering), cx);
@@ -345,6 +347,7 @@ impl Shard {
                 self.advance_join(Join::new(worker, session, id, channel, generation, begin), cx);
             }
             Question::Publish { publish, author } => {
+                self.rebind(&publish.channel, &author.client, cx);
                 let channel = self.channels.get(&publish.channel).expect("the caller found it");
                 let (asked, kind) = ((worker, session, id), channel.namespace.kind);
                 let passes_through = publish.ephemeral;
@@ -357,6 +360,10 @@ impl Shard {
             }
             Question::History(query) => {
                 self.advance_page(PageQuestion::new(worker, session, id, query), cx);
+            }
+            Question::Unbind { channel, client } => {
+                self.unbind(&channel, client, cx);
+                cx.peers.tell(worker, Tell::Left, cx.out);
             }
             Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}
         }

@@ -113,6 +113,14 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
         namespace.acknowledge = Acknowledge::Memory;
         namespace.keys = MEMORY_KEYS;
     }
+    if let Some(rate) = &table.max_rate {
+        if matches!(namespace.kind, Kind::Log | Kind::Signal) {
+            return Err(
+                "`max_rate` is for kinds \"value\" and \"map\": of others nothing may be left out".to_owned()
+            );
+        }
+        namespace.max_rate = Some(units::rate(rate).map_err(|error| format!("max_rate: {error}"))?);
+    }
     if let Some(keep) = &table.keep {
         namespace.retention = retention(keep, namespace.kind).map_err(|error| format!("keep: {error}"))?;
     }
@@ -156,7 +164,8 @@ fn set_limits(namespace: &mut Namespace, limits: &LimitsTable) -> Result<(), Str
 fn presence(table: &NamespaceTable, namespace: &mut Namespace) -> Result<(), String> {
     let members = table.limits.as_ref().and_then(|limits| limits.members);
     namespace.presence = match table.presence.unwrap_or(PresenceWord::Off) {
-        PresenceWord::Off if table.grace.is_some() => {
+        // Entries that are bound to a session have it too.
+        PresenceWord::Off if table.grace.is_some() && matches!(namespace.kind, Kind::Log | Kind::Signal) => {
             return Err("`grace` is that of presence, which is off; set `presence`".to_owned());
         }
         PresenceWord::Off if members.is_some() => {
@@ -252,6 +261,7 @@ mod tests {
             },
             rate: Some(Rate { interval: Duration::from_millis(100), burst: 20 }),
             channel_rate: Some(Rate { interval: Duration::from_millis(100), burst: 10 }),
+            max_rate: None,
             presence: PresenceMode::Full,
             grace: Duration::from_secs(1),
             members_max: 7,
@@ -275,11 +285,13 @@ mod tests {
             )),
         );
         check(
-            "[namespace.pos]\nkind = \"map\"\nkeep = { removals = \"1h\" }",
+            "[namespace.pos]\nkind = \"map\"\nkeep = { removals = \"1h\" }\nmax_rate = \"10/s\"\ngrace = \"1s\"",
             Ok((
                 "pos:x",
                 Namespace {
                     retention: Retention { removals: Duration::from_secs(3_600), ..Retention::default() },
+                    max_rate: Some(Rate { interval: Duration::from_millis(100), burst: 10 }),
+                    grace: Duration::from_secs(1),
                     ..Namespace::of_kind(Kind::Map)
                 },
             )),
@@ -295,6 +307,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         check("[namespace.x]", Err("missing field `kind`"));
         check("[namespace.x]\nkind = \"lag\"", Err("expected one of `log`, `value`, `map`, `signal`"));
+        check("[namespace.x]\nkind = \"log\"\nmax_rate = \"1/s\"", Err("`max_rate` is for kinds"));
         check("[namespace.x]\nkind = \"log\"\nkepe = 1", Err("unknown field `kepe`, expected one of"));
         check("[namespace.x]\nkind = \"log\"\nkeep = 1", Err("expected a table, like { age = \"30d\" }"));
         check(

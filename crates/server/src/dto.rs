@@ -36,6 +36,8 @@ pub(crate) struct NamespaceTable {
     pub(crate) kind: KindWord,
     /// When a publish is answered.
     pub(crate) acknowledge: Option<AcknowledgeWord>,
+    /// How often a subscriber is told at most.
+    pub(crate) max_rate: Option<String>,
     /// How much of what is stored is kept.
     pub(crate) keep: Option<KeepTable>,
     /// How much is replayed to a client that comes back.

@@ -9,12 +9,11 @@ use trunkline_model::{
     ChannelName, EntryName, ErrorCode, Fault, Form, Key, Offset, Op, Payload, Publish, Reference,
 };
 
-use super::{Raw, brief, optional, payload, refuse_later, required, wrong};
+use super::{Raw, brief, optional, payload, required, wrong};
 use crate::wire::{Braced, WireCommand, WireCondition};
 
 /// Reads it; `channel` is known already.
 pub(super) fn publish(channel: ChannelName, wire: &WireCommand<'_>) -> Result<Publish, Fault> {
-    refuse_later(&[("bind", wire.bind)])?;
     let key: Option<Cow<'_, str>> = optional("key", wire.key, "a text of 1 to 64 bytes")?;
     let key = key.map(|key| Key::parse(&key)).transpose().map_err(|error| wrong("key", &error))?;
     let expected = "a condition: {\"offset\": number}, 0 for none yet";
@@ -40,7 +39,7 @@ pub(super) fn publish(channel: ChannelName, wire: &WireCommand<'_>) -> Result<Pu
         entry,
         removes,
         ttl: ttl(wire.ttl)?,
-        bind: false,
+        bind: optional("bind", wire.bind, "true or false")?.unwrap_or(false),
         ephemeral: optional("ephemeral", wire.ephemeral, "true or false")?.unwrap_or(false),
     })
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate, Push,
-    Subscribe,
+    Action, ChannelName, ClientId, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate,
+    Push, Subscribe,
 };
 
 use super::{Outcome, Sessions, reply_fault};
@@ -25,6 +25,8 @@ pub(super) enum Errand {
     Depart { channel: ChannelName, session: SessionId, generation: u32 },
     /// A session that missed a change is to be given all members.
     Members { channel: ChannelName, session: SessionId },
+    /// A session has ended whose entries are to go with it.
+    Unbind { channel: ChannelName, session: SessionId, client: ClientId },
 }
 
 impl Sessions {
@@ -142,8 +144,10 @@ impl Sessions {
     }
 
     /// Asks it, when those before it are asked.
-    fn send_on(&mut self, errand: Errand, cx: &mut Context<'_>) {
-        let (Errand::Depart { channel, .. } | Errand::Members { channel, .. }) = &errand;
+    pub(super) fn send_on(&mut self, errand: Errand, cx: &mut Context<'_>) {
+        let (Errand::Depart { channel, .. }
+        | Errand::Members { channel, .. }
+        | Errand::Unbind { channel, .. }) = &errand;
         let owner = cx.peers.owner_of(channel);
         self.errands[usize::from(owner)].push_back(errand);
         self.run_errands(owner, cx);
@@ -158,6 +162,9 @@ impl Sessions {
                     (session, Question::Depart { channel, generation })
                 }
                 Errand::Members { channel, session } => (session, Question::Members(channel)),
+                Errand::Unbind { channel, session, client } => {
+                    (session, Question::Unbind { channel, client })
+                }
             };
             let ask = Ask { worker: cx.peers.me, session, id: None, question };
             cx.peers.ask(worker, ask, cx.out);

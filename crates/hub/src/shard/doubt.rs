@@ -120,7 +120,7 @@ impl Shard {
             tracing::warn!(channel = %name, ?keep, head = ?head.position, "the store has lost the end of a log");
         }
         channel.turn(head, keep);
-        self.watch_expiry(name, cx);
+        self.watch_entries(name, cx);
         self.feed_all(name, cx);
         self.catch_up(name, cx);
     }

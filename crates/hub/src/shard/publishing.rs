@@ -20,9 +20,8 @@ use crate::input::SessionId;
 use crate::join::{Begin, Entrance, Join};
 use crate::latest::name_of;
 use crate::output::Output;
-use crate::peer::{Ask, Author, Question};
+use crate::peer::{Ask, Author, Question, Tell};
 use crate::ring::offset_of;
-use crate::timers::Due;
 
 /// How much longer the store remembers a key than its age may be: a publish whose key was just young enough when it was
 /// checked may wait for so long until it is stored, and must still meet the first.
@@ -61,7 +60,7 @@ impl Stored {
     }
 
     /// The removal of an entry by the hub itself, if it is still what it was.
-    fn removal(entry: &Publication) -> Self {
+    pub(super) fn removal(entry: &Publication) -> Self {
         let role = Entry { name: name_of(entry), removed: true, ..Entry::default() };
         let nothing = Payload::new(Form::Text, "");
         Self {
@@ -199,7 +198,7 @@ impl Shard {
         }
         self.catch_up(&name, cx);
         self.append_queued(&name, cx);
-        self.watch_expiry(&name, cx);
+        self.watch_entries(&name, cx);
     }
 
     /// What is stored is answered, and then sent out.
@@ -246,31 +245,6 @@ impl Shard {
             if let Some(last) = latest.forget_removals(cx.now.ts, keep) {
                 log.raise_floor(last.next());
             }
-        }
-    }
-
-    /// Sees to it that the channel is looked at when its next entry expires.
-    pub(super) fn watch_expiry(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
-        let Some(log) = self.channels.get_mut(name).and_then(Channel::log_mut) else { return };
-        let Some(latest) = log.hot.latest_mut() else { return };
-        let due = latest.next_expiry().map(|at| match at.0.saturating_sub(cx.now.ts.0) {
-            // Its removal is under way, or has failed: again in a moment that does not move with each publication.
-            0 => Duration::from_secs(cx.now.uptime.as_secs() + 1),
-            left => cx.now.uptime + Duration::from_millis(left),
-        });
-        cx.timers.set(&Due::Entries(name.clone()), due);
-    }
-
-    /// Removes the entries whose time is over, unless they have become something else by then. What is under way is looked
-    /// at when it is stored.
-    pub(crate) fn remove_expired(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
-        let Some(channel) = self.channels.get_mut(name).filter(|channel| channel.appending == 0) else {
-            return;
-        };
-        let Some(log) = channel.log_mut().filter(|log| !log.doubted) else { return };
-        let expired = log.hot.latest_mut().map(|latest| latest.expired(cx.now.ts)).unwrap_or_default();
-        for entry in expired {
-            self.publish(Stored::removal(&entry), cx);
         }
     }
 }
@@ -360,7 +334,7 @@ pub(super) fn handle_signal(
 ) {
     let Ask { worker, session, id, question } = ask;
     match question {
-        Question::Join { channel: name, generation, start, entering } => {
+        Question::Join { channel: name, generation, start, entering, .. } => {
             let join = Join::new(worker, session, id, name, generation, Begin::Asked(start));
             let mut join = join.of(entering);
             match presences.enter(&channel.namespace, &mut join, cx) {
@@ -383,6 +357,8 @@ pub(super) fn handle_signal(
             let fault = Fault::new(ErrorCode::BadRequest, message).about(&query.channel).answering(id);
             answer(worker, session, Reply::Fault(fault), cx);
         }
+        // Nothing is kept that could be bound.
+        Question::Unbind { .. } => cx.peers.tell(worker, Tell::Left, cx.out),
         Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}
     }
 }

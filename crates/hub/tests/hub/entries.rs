@@ -286,3 +286,69 @@ fn a_namespace_may_pace_everyone_and_a_log_nobody() {
     let bob = node.open(1, Some("bob"));
     check(node.asks(bob, paced(10).id(1)), &["[1] error bad_request chat:a"]);
 }
+
+fn bound(entry_name: &str, text: &str) -> Command {
+    Action::Publish(Publish { bind: true, ..entry(entry_name, text) }).command()
+}
+
+/// Ann has bound x; Bob follows.
+fn with_bound() -> (Node, usize, usize) {
+    let mut node = node();
+    let (ann, bob) = (node.open(1, Some("ann")), node.open(0, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.does(ann, bound("x", "1"));
+    node.does(ann, set("y", "2"));
+    assert_eq!(node.hears(bob).len(), 3);
+    (node, ann, bob)
+}
+
+#[test]
+fn a_bound_entry_goes_with_its_session_after_grace() {
+    let (mut node, ann, bob) = with_bound();
+    node.close(ann);
+    node.settle();
+    node.pass(Duration::from_millis(2_900));
+    check(node.hears(bob), &[]);
+    node.pass(Duration::from_millis(100));
+    check(node.hears(bob), &["chat:a a3 -x "]);
+    check(node.asks(bob, subscribe(NEAR, Start::Next)), &["subscribed chat:a a3 floor 1, state [y=2]"]);
+}
+
+#[test]
+fn who_is_back_in_time_keeps_it() {
+    let (mut node, ann, bob) = with_bound();
+    node.close(ann);
+    node.settle();
+    let ann = node.open(0, Some("ann"));
+    node.does(ann, subscribe(NEAR, Start::Next));
+    node.pass(Duration::from_secs(10));
+    check(node.hears(bob), &[]);
+    // Its end is that of the new connection, if that has bound something.
+    node.does(ann, bound("z", "3"));
+    node.close(ann);
+    node.settle();
+    node.pass(Duration::from_secs(3));
+    check(node.hears(bob), &["chat:a a3 z= ann: 3", "chat:a a4 -x ", "chat:a a5 -z "]);
+}
+
+#[test]
+fn what_somebody_else_has_published_since_stays() {
+    let (mut node, ann, bob) = with_bound();
+    node.close(ann);
+    node.settle();
+    node.does(bob, set("x", "mine"));
+    node.hears(bob);
+    node.pass(Duration::from_secs(10));
+    check(node.hears(bob), &[]);
+}
+
+#[test]
+fn after_a_restart_bound_entries_wait_for_their_sessions() {
+    let (mut node, _, _) = with_bound();
+    let epoch = node.store.epoch();
+    node.crash(trunkline_model::Epoch::from_random(epoch.number() + 1), false);
+    let bob = node.open(0, Some("bob"));
+    check(node.asks(bob, subscribe(NEAR, Start::Next)), &["subscribed chat:a a2 floor 1, state [x=1 y=2]"]);
+    node.pass(Duration::from_secs(3));
+    check(node.hears(bob), &["chat:a b3 -x  (new epoch)"]);
+}
