@@ -1,9 +1,13 @@
 //! Counts what happens against a rate (the generic cell rate algorithm, as a virtual scheduling: ITU-T I.371). Held by
 //! sessions, for what one connection publishes, and by channels, for what all publish.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_model::Rate;
+use hashbrown::HashMap;
+use trunkline_model::{Namespace, Rate};
+
+use crate::input::SessionId;
 
 /// How much of a rate is used up. Costs one duration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,6 +30,38 @@ impl Bucket {
         }
         self.empty_at = starts_at + rate.interval;
         Ok(())
+    }
+}
+
+/// How much of the rates of namespaces each session has used up, of those that publish where there is a rate.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets(HashMap<SessionId, Vec<(Arc<Namespace>, Bucket)>>);
+
+impl Buckets {
+    /// Counts a publish of `session` against the rate of its namespace.
+    ///
+    /// # Errors
+    /// It comes too early by so much.
+    pub(crate) fn take(
+        &mut self,
+        session: SessionId,
+        namespace: &Arc<Namespace>,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        let Some(rate) = namespace.rate else { return Ok(()) };
+        let buckets = self.0.entry(session).or_default();
+        if let Some((_, bucket)) = buckets.iter_mut().find(|(known, _)| Arc::ptr_eq(known, namespace)) {
+            return bucket.take(rate, now);
+        }
+        let mut bucket = Bucket::default();
+        let taken = bucket.take(rate, now);
+        buckets.push((Arc::clone(namespace), bucket));
+        taken
+    }
+
+    /// The session has ended.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        self.0.remove(&session);
     }
 }
 

@@ -88,7 +88,9 @@ impl Hub {
         match input {
             Input::Opened { session, identity } => self.sessions.opened(session, identity),
             Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
-            Input::Admitted { session, identity } => self.sessions.admitted(session, identity, &mut cx),
+            Input::Admitted { session, identity, channels } => {
+                self.sessions.admitted(session, identity, channels, &mut cx);
+            }
             Input::Behind { session, publication } => self.sessions.behind(session, &publication, &mut cx),
             Input::PresenceMissed { session, channel } => {
                 self.sessions.presence_missed(session, channel, &mut cx);

@@ -52,6 +52,8 @@ pub enum Input {
         session: SessionId,
         /// Who it is.
         identity: Identity,
+        /// Channels that it follows without asking. Each is answered like one of `connect`.
+        channels: Vec<ChannelName>,
     },
     /// The session's outbox had no room for this publication of a log. It is not pushed to any more, and continues here
     /// when its outbox has drained. What was handed out of the channel meanwhile is to be dropped:

@@ -6,12 +6,9 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
 
-use trunkline_model::{ChannelName, Command, CommandId, Identity, Namespace, Offset};
+use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset};
 
-use crate::bucket::Bucket;
 use crate::peer::Missing;
 
 /// One client's conversation.
@@ -36,12 +33,6 @@ pub(crate) struct Session {
     pub(crate) blocked: bool,
     /// Whether the caller was told to hold back commands, and is to be told when to go on.
     pub(crate) held_back: bool,
-    /// How much of the rates of namespaces is used up, where they have one.
-    #[expect(
-        clippy::box_collection,
-        reason = "few namespaces have a rate, and a session should cost little"
-    )]
-    rates: Option<Box<Vec<(Arc<Namespace>, Bucket)>>>,
     next_subscription: u32,
 }
 
@@ -106,7 +97,6 @@ impl Session {
             awaits_store: false,
             blocked: false,
             held_back: false,
-            rates: None,
             next_subscription: 0,
         }
     }
@@ -136,26 +126,6 @@ impl Session {
             place: Place::Joining(id),
         });
         generation
-    }
-
-    /// Counts a publish against the rate of its namespace.
-    ///
-    /// # Errors
-    /// It comes too early by so much.
-    pub(crate) fn count_publish(
-        &mut self,
-        namespace: &Arc<Namespace>,
-        now: Duration,
-    ) -> Result<(), Duration> {
-        let Some(rate) = namespace.rate else { return Ok(()) };
-        let rates = self.rates.get_or_insert_default();
-        if let Some((_, bucket)) = rates.iter_mut().find(|(known, _)| Arc::ptr_eq(known, namespace)) {
-            return bucket.take(rate, now);
-        }
-        let mut bucket = Bucket::default();
-        let taken = bucket.take(rate, now);
-        rates.push((Arc::clone(namespace), bucket));
-        taken
     }
 
     /// A subscription that waits for the outbox to drain.

@@ -13,10 +13,11 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use trunkline_model::{
     Action, ChannelName, Command, CommandId, Connect, DisplayName, ErrorCode, Fault, HistoryQuery, Identity,
-    Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Subscribe, Subscribed,
+    Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Start, Subscribe, Subscribed,
 };
 
 use crate::answers::{RETRY, capabilities, too_fast};
+use crate::bucket::Buckets;
 use crate::checks::{
     check_author, check_connect, check_history, check_publish, check_subscribe, namespace_of,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Sessions {
     names: HashMap<SessionId, DisplayName>,
     /// Subscriptions that are told only so often.
     paced: Paced,
+    /// How much of their namespaces' rates those who publish have used up.
+    buckets: Buckets,
     /// Channels with entries that are to go with the session.
     bound: HashMap<SessionId, Vec<ChannelName>>,
     watchers: Watchers,
@@ -80,6 +83,7 @@ impl Sessions {
             unread: Vec::new(),
             names: HashMap::new(),
             paced: Paced::default(),
+            buckets: Buckets::default(),
             bound: HashMap::new(),
             watchers: Watchers::default(),
             errands: (0..workers).map(|_| VecDeque::new()).collect(),
@@ -112,6 +116,7 @@ impl Sessions {
         let session = self.slots[id.index as usize].take();
         self.count -= 1;
         self.unbind(id, session.as_deref(), cx);
+        self.buckets.forget(id);
         self.names.remove(&id);
         for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
             self.forget(id, &subscription, cx);
@@ -144,7 +149,14 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn admitted(&mut self, id: SessionId, identity: Identity, cx: &mut Context<'_>) {
+    /// It is known who this is. It follows `channels` without having asked, but for those that it resumes itself.
+    pub(crate) fn admitted(
+        &mut self,
+        id: SessionId,
+        identity: Identity,
+        channels: Vec<ChannelName>,
+        cx: &mut Context<'_>,
+    ) {
         let Some(session) = self.get_mut(id) else { return };
         let opened = Phase::Open(Box::new(identity.clone()));
         let Phase::Admitting(first) = std::mem::replace(&mut session.phase, opened) else { return };
@@ -154,13 +166,14 @@ impl Sessions {
                 if let Some(name) = &connect.name {
                     self.names.insert(id, name.clone());
                 }
-                self.resume(id, connect);
+                self.resume(id, connect, channels);
             }
             action => {
                 let first = Command { id: first.id, action };
                 if let Some(session) = self.get_mut(id) {
                     session.waiting.push_front(first);
                 }
+                self.resume(id, Connect::default(), channels);
             }
         }
         self.pump(id, cx);
@@ -445,10 +458,14 @@ impl Sessions {
         }
     }
 
-    fn resume(&mut self, id: SessionId, connect: Connect) {
+    /// What `connect` resumes, and after it what the session is given, come before everything else.
+    fn resume(&mut self, id: SessionId, connect: Connect, mut given: Vec<ChannelName>) {
         let Some(session) = self.get_mut(id) else { return };
-        session.one_by_one = true;
-        for subscribe in connect.subscribe.into_iter().rev() {
+        given.retain(|channel| connect.subscribe.iter().all(|asked| asked.channel != *channel));
+        let given = given.into_iter().map(|channel| Subscribe::new(channel, Start::Next));
+        let subscribe: Vec<_> = connect.subscribe.into_iter().chain(given).collect();
+        session.one_by_one |= !subscribe.is_empty();
+        for subscribe in subscribe.into_iter().rev() {
             session.waiting.push_front(Command { id: None, action: Action::Subscribe(subscribe) });
         }
     }
@@ -586,8 +603,7 @@ impl Sessions {
         let now = cx.now;
         let checked = namespace_of(&namespaces, &publish.channel).and_then(|namespace| {
             check_publish(&publish, namespace, now)?;
-            let counted =
-                self.get_mut(id).map_or(Ok(()), |session| session.count_publish(namespace, now.uptime));
+            let counted = self.buckets.take(id, namespace, now.uptime);
             counted
                 .map_err(|wait| too_fast("this connection publishes to the namespace", namespace.rate, wait))
         });

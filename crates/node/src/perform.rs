@@ -64,7 +64,8 @@ impl Worker {
             Output::Store(request) => self.to_store.push(request),
             Output::Admit { session, presented } => {
                 let identity = self.door.admit(presented.as_ref());
-                self.hub.handle(now, Input::Admitted { session, identity }, &mut self.outputs);
+                let channels = self.door.channels(&identity);
+                self.hub.handle(now, Input::Admitted { session, identity, channels }, &mut self.outputs);
             }
             Output::Ready { session } => {
                 if let Some(connection) = self.socket(session) {

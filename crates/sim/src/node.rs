@@ -60,6 +60,8 @@ pub struct Node {
     /// Per worker and slot: how many sat there before.
     generations: Vec<Vec<u32>>,
     admits: Vec<(Who, Option<Secret>)>,
+    /// Channels that whoever the door admits follows without asking.
+    pub given: Vec<ChannelName>,
     /// Per worker: the store's epoch that it has seen last.
     epochs: Vec<Option<Epoch>>,
     /// Sessions whose outbox is to have room again.
@@ -107,6 +109,7 @@ impl Node {
             slots: vec![Vec::new(); count],
             generations: vec![Vec::new(); count],
             admits: Vec::new(),
+            given: Vec::new(),
             epochs: vec![None; count],
             crowded: Vec::new(),
             hold_room: false,
@@ -240,7 +243,7 @@ impl Node {
         let client = ClientId::new(&format!("c-{name}-{}", self.guests));
         let identity = Identity { client, ..identity(name) };
         let (worker, session) = (self.seats[who].worker, self.seats[who].id);
-        self.handle(worker, Input::Admitted { session, identity });
+        self.handle(worker, Input::Admitted { session, identity, channels: self.given.clone() });
         true
     }
 

@@ -127,3 +127,34 @@ fn a_connect_that_names_too_many_channels_or_one_twice_is_refused_whole() {
     );
     check(node.asks(ann, connect(None, &[]).id(3)), &["[3] welcome guest, up to 128 subscriptions"]);
 }
+
+#[test]
+fn what_a_session_is_given_it_follows_without_asking() {
+    let mut node = Node::usual();
+    node.given = vec![name(NEAR), name(FAR), name("nope:x")];
+    node.fill(NEAR, 2);
+    let (ann, bob) = (node.open(0, None), node.open(1, None));
+    // What it resumes itself is not given again.
+    check(
+        node.asks(ann, connect(None, &[(NEAR, since(1))])),
+        &[
+            "welcome guest, up to 128 subscriptions",
+            "subscribed chat:a a2 floor 1, 1 recovered",
+            "chat:a a2 2",
+            "subscribed chat:b a0 floor 1",
+            "error unknown_namespace nope:x",
+        ],
+    );
+    // It comes before the first command, if that is no `connect`.
+    check(
+        node.asks(bob, ping()),
+        &[
+            "subscribed chat:a a2 floor 1",
+            "subscribed chat:b a0 floor 1",
+            "error unknown_namespace nope:x",
+            "pong",
+        ],
+    );
+    node.does(bob, publish(FAR, "hi"));
+    check(node.hears(ann), &["chat:b a1 guest: hi (new epoch)"]);
+}
