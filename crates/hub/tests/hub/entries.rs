@@ -352,3 +352,24 @@ fn after_a_restart_bound_entries_wait_for_their_sessions() {
     node.pass(Duration::from_secs(3));
     check(node.hears(bob), &["chat:a b3 -x  (new epoch)"]);
 }
+
+#[test]
+fn a_value_is_one_entry_without_a_name() {
+    let mut node = Node::with(Limits::default(), Namespace::of_kind(Kind::Value));
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(ann, subscribe(FAR, Start::Next));
+    for text in ["1", "2", "3"] {
+        node.does(ann, publish(FAR, text));
+    }
+    let told = [
+        "subscribed chat:b a0 floor 1, state []",
+        "chat:b a1 = ann: 1 (new epoch)",
+        "chat:b a2 = ann: 2",
+        "chat:b a3 = ann: 3",
+    ];
+    check(node.hears(ann), &told);
+    check(node.asks(bob, subscribe(FAR, Start::Next)), &["subscribed chat:b a3 floor 1, state [=3]"]);
+    let back = ["subscribed chat:b a3 floor 1, 1 recovered", "chat:b a3 = ann: 3"];
+    check(node.asks(bob, subscribe(FAR, since(1))), &back);
+    check(node.asks(bob, subscribe(FAR, since(3))), &["subscribed chat:b a3 floor 1, 0 recovered"]);
+}

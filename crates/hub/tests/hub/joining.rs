@@ -195,3 +195,21 @@ fn a_join_behind_a_leave_begins_where_the_log_is() {
     ];
     check(node.hears(ann), &heard);
 }
+
+#[test]
+fn many_who_come_at_once_cost_one_read() {
+    let mut node = Node::with(Limits::default(), ring_of(10));
+    node.fill(FAR, 10);
+    let all: Vec<_> = (0..40u16).map(|at| node.open(at % 2, Some("x"))).collect();
+    node.hold_reads = true;
+    for &who in &all {
+        node.send(who, subscribe(FAR, since(4)));
+    }
+    node.settle();
+    node.hold_reads = false;
+    node.settle();
+    assert_eq!(node.store.reads_asked, 1);
+    for who in all {
+        assert_eq!(node.hears(who).len(), 1 + 6, "the answer and the replay");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_model::{Encoding, Kind, Limits, Namespace, Start};
+use trunkline_model::{Action, Encoding, Form, Kind, Limits, Namespace, Offset, Payload, Publish, Start};
 
 use trunkline_sim::words::*;
 use trunkline_sim::{Heard, Node, START};
@@ -204,4 +204,26 @@ fn a_publication_is_encoded_once_for_all_who_get_it() {
         }
     }
     assert_eq!((told, encoded), (4 + 4 + 2, 2 * 2));
+}
+
+#[test]
+fn of_several_claims_one_is_stored_and_the_others_are_told_the_place() {
+    let mut node = Node::usual();
+    let all: Vec<_> = (0..4u16).map(|at| node.open(at % 2, Some(&format!("u{at}")))).collect();
+    let claim = |offset: u64| {
+        let payload = Payload::new(Form::Text, "mine".to_owned());
+        let condition = Some(Offset(offset));
+        Action::Publish(Publish { condition, ..Publish::new(name(FAR), payload) }).command().id(1)
+    };
+    node.hold_appends = true;
+    all.iter().for_each(|who| node.send(*who, claim(0)));
+    node.settle();
+    node.hold_appends = false;
+    node.settle();
+    let mut heard: Vec<_> = all.iter().flat_map(|who| node.hears(*who)).collect();
+    heard.sort();
+    let conflict = "[1] error conflict chat:b at a1";
+    check(heard, &[conflict, conflict, conflict, "[1] published chat:b a1"]);
+    check(node.asks(all[3], claim(1)), &["[1] published chat:b a2"]);
+    assert_eq!(node.store.log(&name(FAR)).head(), 2);
 }

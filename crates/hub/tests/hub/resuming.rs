@@ -288,3 +288,24 @@ fn catching_up_from_what_is_gone_is_told_so() {
     let heard = node.asks(ann, subscribe(NEAR, Start::CatchUp(at(11, 5))));
     check(heard, &["subscribed chat:a a9 floor 3, lost: rewound"]);
 }
+
+#[test]
+fn a_slow_reader_of_what_is_trimmed_before_its_turn_is_told_so() {
+    let mut node = Node::with(Limits::default(), ring_of(4));
+    node.fill(NEAR, 2);
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    node.make_slow(bob, 0);
+    node.hold_room = true;
+    for number in 3..=10 {
+        node.does(ann, publish(NEAR, &number.to_string()));
+    }
+    check(node.hears(bob), &[]);
+    node.store.trim(&name(NEAR), 5);
+    node.hold_room = false;
+    node.settle();
+    check(node.hears(bob), &["subscribed chat:a a10 floor 6, lost: trimmed"]);
+    node.does(ann, publish(NEAR, "11"));
+    check(node.hears(bob), &["chat:a a11 ann: 11"]);
+}

@@ -1,6 +1,6 @@
 //! Signal channels: nothing is kept, there are no places.
 
-use trunkline_model::{Limits, Start};
+use trunkline_model::{Action, Form, Limits, Payload, Publish, Start};
 
 use trunkline_sim::Node;
 use trunkline_sim::words::*;
@@ -50,4 +50,24 @@ fn a_full_queue_drops_what_does_not_fit_and_keeps_the_order() {
     let mut expect = vec!["subscribed live:b signal".to_owned()];
     expect.extend((1..=8).chain([21]).map(|number| format!("live:b bob: {number}")));
     assert_eq!(node.hears(ann), expect, "half of the queue is kept for questions and answers");
+}
+
+#[test]
+fn what_is_ephemeral_passes_a_log_by() {
+    let mut node = Node::usual();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(bob, subscribe(FAR, Start::Next));
+    node.hears(bob);
+    let typing = || {
+        let payload = Payload::new(Form::Text, "typing".to_owned());
+        Action::Publish(Publish { ephemeral: true, ..Publish::new(name(FAR), payload) }).command()
+    };
+    check(node.asks(ann, typing().id(1)), &["[1] published chat:b"]);
+    check(node.hears(bob), &["chat:b ann: typing"]);
+    assert_eq!(node.store.appends_asked, 0);
+    // The log goes on as if it had not been.
+    check(node.asks(ann, publish(FAR, "hi").id(2)), &["[2] published chat:b a1"]);
+    check(node.hears(bob), &["chat:b a1 ann: hi (new epoch)"]);
+    let replay = ["subscribed chat:b a1 floor 1, 1 recovered", "chat:b a1 ann: hi (new epoch)"];
+    check(node.asks(bob, subscribe(FAR, since(0))), &replay);
 }
