@@ -101,6 +101,27 @@ async fn a_session_keeps_its_name_and_its_keys_across_a_restart() {
 }
 
 #[tokio::test]
+async fn a_name_of_ones_own_is_never_the_author() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let mut client = Client::open(&server).await;
+    let welcome = client.ask(json!({ "type": "connect", "name": "admin" })).await;
+    client.ask(json!({ "type": "subscribe", "channel": "chat:a" })).await;
+    for fields in [json!({}), json!({ "from": "admin" }), json!({ "name": "admin", "user": "admin" })] {
+        let mut command = json!({ "type": "publish", "channel": "chat:a", "data": 1 });
+        command.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        client.send(&command).await;
+        let heard = client.next().await;
+        assert_eq!((&heard["type"], &heard["from"]), (&json!("message"), &welcome["user"]), "{heard}");
+    }
+    let body = json!({ "data": 1, "from": "admin", "name": "admin" });
+    assert_eq!(post(&server, "chat:a", &body).await.status, 200);
+    let heard = client.next().await;
+    assert_eq!((&heard["offset"], heard.get("from")), (&json!(4), None), "{heard}");
+    client.close().await;
+}
+
+#[tokio::test]
 async fn an_epoch_ends_with_the_process_and_positions_do_not() {
     let folder = Folder::new();
     let mut epochs = Vec::new();
