@@ -1,5 +1,5 @@
-//! The documents say what the code does: the specification of `trunkline.v1`, the reference pages, and the
-//! map. Reads tables and examples from Markdown, and the code's own tables from the code or its source.
+//! The documents say what the code does: the specification of `trunkline.v1`, the reference pages, the list of
+//! promises, and the map. Reads tables and examples from Markdown, and the code's own tables from the code or its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -264,6 +264,60 @@ fn the_map_names_files_that_exist() {
         }
     }
     assert!(count > 20, "only {count} files were found on the page");
+}
+
+#[test]
+fn each_promise_names_tests_that_exist() {
+    let page = read("docs/explanation/promises.md");
+    let rows: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .map(|row| row.split_once(" |").unwrap_or_else(|| panic!("{row:?} is no row of two cells")))
+        .filter(|(promise, _)| *promise != "promise")
+        .collect();
+    let mut count = 0;
+    for (promise, tested_by) in rows {
+        let tests: Vec<&str> =
+            quoted(tested_by).into_iter().filter(|words| words.split(": ").count() > 2).collect();
+        let is_owned_up = tested_by.contains("not yet: ");
+        assert!(is_owned_up || !tests.is_empty(), "{promise:?} has neither a test nor a `not yet: WHY`");
+        let is_coming = tested_by.trim_start().starts_with("coming: ");
+        for test in tests {
+            match (is_test(test), is_coming) {
+                (true, false) => count += 1,
+                (false, true) => {}
+                (false, false) => panic!("{promise:?}: there is no test {test:?}"),
+                (true, true) => panic!("{promise:?}: {test:?} is there, so take the word `coming: ` out"),
+            }
+        }
+    }
+    assert!(count > 150, "only {count} tests were found on the page");
+}
+
+/// Whether `CRATE: FILE: NAME` is a test, a case of the stores' suite, or a checker of the simulator.
+fn is_test(words: &str) -> bool {
+    let mut words = words.splitn(3, ": ");
+    let (folder, file, name) =
+        (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let path = if folder == "ui" { format!("ui/{file}") } else { format!("crates/{folder}/{file}") };
+    let Ok(source) = std::fs::read_to_string(root().join(path)) else { return false };
+    if file.ends_with(".ts") {
+        return ["'", "`"].iter().any(|mark| source.contains(&format!("test({mark}{name}{mark},")));
+    }
+    if folder == "backend" && file.starts_with("src/contract/") {
+        let suite = read("crates/backend/src/contract.rs");
+        let listed = suite.split_once("macro_rules! store_contract").expect("the suite's macro").1;
+        return listed.split_whitespace().any(|word| word == name)
+            && source.contains(&format!("pub fn {name}("));
+    }
+    if (folder, file) == ("sim", "src/violation.rs") {
+        return source.contains(&format!("=> \"{name}\","));
+    }
+    let above = source.split_once(&format!("fn {name}(")).map_or("", |(above, _)| above);
+    let attributes = above.rsplit('\n').skip(1).take_while(|line| line.trim_start().starts_with('#'));
+    attributes
+        .map(str::trim_start)
+        .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
 }
 
 #[test]
