@@ -1,5 +1,6 @@
 //! One worker's rules: takes inputs, gives outputs, and lets its two sides talk to each other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,11 +80,46 @@ impl Hub {
         let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         self.shard.feed_behind(worker, &mut cx);
         self.sessions.unblock(worker, &mut cx);
-        self.settle_local(now, out);
+        self.settle(now, out);
     }
 
     /// Takes one input and appends what is to be done to `out`, in order.
+    ///
+    /// A panic on the way is a bug of ours, and ends what was being handled, not the worker: the session
+    /// ([`Output::Fail`]), or the channel, whose subscribers are told to subscribe again.
     pub fn handle(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
+        let culprit = session_of(&input);
+        self.contained(now, culprit, out, |hub, out| hub.handle_input(now, input, out));
+        self.settle(now, out);
+    }
+
+    /// What the two sides of this worker say to each other is heard before anything else comes in.
+    fn settle(&mut self, now: Moment, out: &mut Vec<Output>) {
+        while let Some(message) = self.peers.take_local() {
+            let me = self.peers.me;
+            self.contained(now, None, out, |hub, out| hub.hear(now, me, message, out));
+        }
+    }
+
+    fn contained(
+        &mut self,
+        now: Moment,
+        session: Option<SessionId>,
+        out: &mut Vec<Output>,
+        handle: impl FnOnce(&mut Self, &mut Vec<Output>),
+    ) {
+        if catch_unwind(AssertUnwindSafe(|| handle(self, out))).is_ok() {
+            return;
+        }
+        let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
+        if self.shard.is_handling() {
+            self.shard.break_handled(&mut cx);
+        } else if let Some(session) = session {
+            self.sessions.break_session(session, &mut cx);
+        }
+    }
+
+    fn handle_input(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
         let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         match input {
             Input::Opened { session, identity } => self.sessions.opened(session, identity),
@@ -106,14 +142,6 @@ impl Hub {
                 self.pass_due(now, out);
             }
             Input::Due => self.pass_due(now, out),
-        }
-        self.settle_local(now, out);
-    }
-
-    /// What the two sides of this worker say to each other is heard before anything else comes in.
-    fn settle_local(&mut self, now: Moment, out: &mut Vec<Output>) {
-        while let Some(message) = self.peers.take_local() {
-            self.hear(now, self.peers.me, message, out);
         }
     }
 
@@ -146,5 +174,146 @@ impl Hub {
         if from != cx.peers.me {
             self.sessions.unblock(from, &mut cx);
         }
+    }
+}
+
+/// The session that an input is about, if it is one's.
+fn session_of(input: &Input) -> Option<SessionId> {
+    match input {
+        Input::Opened { session, .. }
+        | Input::Command { session, .. }
+        | Input::Admitted { session, .. }
+        | Input::Behind { session, .. }
+        | Input::PresenceMissed { session, .. }
+        | Input::Drained { session } => Some(*session),
+        Input::Closed { .. }
+        | Input::Peer { .. }
+        | Input::Stored(_)
+        | Input::Epoch(_)
+        | Input::Tick
+        | Input::Due => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_backend::{Answer, MemoryLog};
+    use trunkline_model::{
+        Action, ChannelName, ClientId, Command, CommandId, Epoch, Form, Identity, Kind, Namespace, Payload,
+        Publish, Publisher, Push, Reply, Start, Subscribe, Timestamp, UserName,
+    };
+
+    /// One worker with a store at hand, and what its sessions hear.
+    struct Alone {
+        hub: Hub,
+        log: MemoryLog,
+        heard: Vec<String>,
+    }
+
+    const NOW: Moment = Moment { ts: Timestamp(1_800_000_000_000), uptime: Duration::from_secs(1) };
+
+    fn id(index: u32) -> SessionId {
+        SessionId { index, generation: 1 }
+    }
+
+    fn lobby() -> ChannelName {
+        ChannelName::parse("chat:lobby").expect("a name")
+    }
+
+    impl Alone {
+        fn new() -> Self {
+            let mut namespaces = Namespaces::default();
+            namespaces.insert("chat", Namespace::of_kind(Kind::Log));
+            let hub = Hub::new(0, 1, Arc::default(), Arc::new(namespaces));
+            let mut alone = Self { hub, log: MemoryLog::new(Epoch::from_random(1)), heard: Vec::new() };
+            for index in 0..2 {
+                let identity = Identity {
+                    client: ClientId::new("c"),
+                    user: UserName::new("ann"),
+                    publisher: Publisher::new("user:ann"),
+                    session: None,
+                    named: true,
+                };
+                alone.take(Input::Opened { session: id(index), identity: Some(identity) });
+            }
+            alone
+        }
+
+        fn take(&mut self, input: Input) {
+            let mut out = Vec::new();
+            self.hub.handle(NOW, input, &mut out);
+            for output in out {
+                match output {
+                    Output::Store(request) => {
+                        let answer: Answer = self.log.handle(request, NOW.ts);
+                        self.take(Input::Stored(answer));
+                    }
+                    Output::Reply { session, reply: Reply::Fault(fault) } => {
+                        self.heard.push(format!("{} {}", session.index, fault.code));
+                    }
+                    Output::Reply { session, reply } => {
+                        let words = format!("{reply:?}");
+                        let kind = words.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                        self.heard.push(format!("{} {kind}", session.index));
+                    }
+                    Output::Push { session, push: Push::Unsubscribed { code, .. } } => {
+                        self.heard.push(format!("{} unsubscribed {code}", session.index));
+                    }
+                    Output::Deliver { sessions, .. } => {
+                        self.heard
+                            .extend(sessions.iter().map(|session| format!("{} message", session.index)));
+                    }
+                    Output::Fail { session } => self.heard.push(format!("{} fails", session.index)),
+                    _ => {}
+                }
+            }
+        }
+
+        fn ask(&mut self, index: u32, action: Action) {
+            let command = Command { id: Some(CommandId::Number(1)), action };
+            self.take(Input::Command { session: id(index), command });
+        }
+
+        fn subscribe(&mut self, index: u32) {
+            self.ask(index, Action::Subscribe(Subscribe::new(lobby(), Start::Next)));
+        }
+
+        fn publish(&mut self, index: u32) {
+            let payload = Payload::new(Form::Text, "x");
+            self.ask(index, Action::Publish(Publish::new(lobby(), payload)));
+        }
+
+        fn check(&mut self, expect: &[&str]) {
+            assert_eq!(std::mem::take(&mut self.heard), expect);
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_session_ends_that_session() {
+        let mut alone = Alone::new();
+        alone.subscribe(0);
+        alone.subscribe(1);
+        alone.check(&["0 Subscribed", "1 Subscribed"]);
+        alone.hub.sessions.trap = Some(id(0));
+        alone.ask(0, Action::Ping);
+        alone.check(&["0 fails"]);
+        alone.publish(1);
+        alone.check(&["1 Published", "1 message"]);
+    }
+
+    #[test]
+    fn a_panic_in_a_channel_opens_it_again() {
+        let mut alone = Alone::new();
+        alone.subscribe(0);
+        alone.check(&["0 Subscribed"]);
+        alone.hub.shard.trap = Some(lobby());
+        alone.publish(1);
+        alone.check(&["1 internal", "0 unsubscribed internal"]);
+        alone.hub.shard.trap = None;
+        alone.subscribe(0);
+        alone.publish(1);
+        alone.check(&["0 Subscribed", "1 Published", "0 message"]);
+        assert!(alone.hub.is_settled());
     }
 }

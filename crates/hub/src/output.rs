@@ -60,6 +60,11 @@ pub enum Output {
         /// The session; it may have ended meanwhile.
         session: SessionId,
     },
+    /// Close the session's connection with 4500: handling it has panicked. It is not to be closed here any more.
+    Fail {
+        /// The session.
+        session: SessionId,
+    },
     /// The session takes commands again ([`Hub::accepts`](crate::Hub::accepts)).
     Ready {
         /// The session.

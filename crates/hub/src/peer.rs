@@ -211,6 +211,8 @@ pub enum Tell {
     Presence(Arc<PresenceUpdate>),
     /// The worker's subscribers cannot go on from where they are; not an answer.
     Lost(Box<Loss>),
+    /// The channel's state is gone, and its subscribers with it; not an answer.
+    Broken(ChannelName),
 }
 
 /// Why the subscribers of a channel cannot go on from where they are, and where they stand now.
@@ -234,7 +236,7 @@ pub struct Loss {
 
 impl Tell {
     fn is_answer(&self) -> bool {
-        !matches!(self, Self::Broadcast(_) | Self::Presence(_) | Self::Lost(_))
+        !matches!(self, Self::Broadcast(_) | Self::Presence(_) | Self::Lost(_) | Self::Broken(_))
     }
 }
 

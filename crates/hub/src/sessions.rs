@@ -49,6 +49,9 @@ pub(crate) struct Sessions {
     unread: Vec<SessionId>,
     /// The names of sessions that gave themselves one.
     names: HashMap<SessionId, DisplayName>,
+    /// A session whose handling is to panic.
+    #[cfg(test)]
+    pub(crate) trap: Option<SessionId>,
     /// Subscriptions that are told only so often.
     paced: Paced,
     /// How much of their namespaces' rates those who publish have used up.
@@ -82,6 +85,8 @@ impl Sessions {
             leaving: vec![VecDeque::new(); usize::from(workers)],
             unread: Vec::new(),
             names: HashMap::new(),
+            #[cfg(test)]
+            trap: None,
             paced: Paced::default(),
             buckets: Buckets::default(),
             bound: HashMap::new(),
@@ -123,7 +128,16 @@ impl Sessions {
         }
     }
 
+    /// The handling of the session has panicked: it is over.
+    pub(crate) fn break_session(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        tracing::error!(?id, "a panic while handling a session; it is closed");
+        cx.out.push(Output::Fail { session: id });
+        self.closed(id, cx);
+    }
+
     pub(crate) fn command(&mut self, id: SessionId, command: Command, cx: &mut Context<'_>) {
+        #[cfg(test)]
+        assert_ne!(self.trap, Some(id), "the trap was set for this");
         let limits = Arc::clone(&self.limits);
         let Some(session) = self.get_mut(id) else { return };
         match &mut session.phase {
@@ -220,6 +234,7 @@ impl Sessions {
             Tell::Presence(update) => self.tell_watchers(update, cx),
             Tell::Broadcast(publication) => self.broadcast(publication, cx),
             Tell::Lost(loss) => self.lose(&loss, cx),
+            Tell::Broken(channel) => self.break_off(&channel, cx),
             Tell::Left => {}
         }
     }

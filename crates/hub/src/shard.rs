@@ -10,6 +10,7 @@
 //! This file takes what comes in and opens channels; `publishing` stores, `feeding` sends out, `reading` lets in and
 //! answers questions for the past, `doubt` finds out whether the log is still the one that was known.
 
+mod breaking;
 mod doubt;
 mod expiring;
 mod feeding;
@@ -35,6 +36,7 @@ use crate::peer::{Ask, Peers, Question, Tell};
 use crate::presence::Seat;
 use crate::timers::{Due, Timers};
 
+use breaking::Handling;
 use presence::Presences;
 pub(crate) use publishing::Stored;
 
@@ -66,6 +68,13 @@ pub(crate) struct Shard {
     lagging: Vec<ChannelName>,
     /// Channels of which the store could not say whether it still holds what is applied.
     doubted: Vec<ChannelName>,
+    /// What is being handled: dropped if that panics.
+    handling: Option<Handling>,
+    /// Channels that have broken, and workers that are to be told so.
+    broken: Vec<(ChannelName, u16)>,
+    /// A channel whose handling is to panic.
+    #[cfg(test)]
+    pub(crate) trap: Option<ChannelName>,
     /// The life that the store is in, as far as is known.
     epoch: Option<Epoch>,
     /// The lives before, the last of them first: an answer may still come from there.
@@ -134,6 +143,10 @@ impl Shard {
             unread: Vec::new(),
             lagging: Vec::new(),
             doubted: Vec::new(),
+            handling: None,
+            broken: Vec::new(),
+            #[cfg(test)]
+            trap: None,
             epoch: None,
             epochs_before: VecDeque::new(),
             full_until: Duration::ZERO,
@@ -141,7 +154,15 @@ impl Shard {
     }
 
     pub(crate) fn handle_ask(&mut self, ask: Ask, cx: &mut Context<'_>) {
+        self.handling = Some(Handling::ask(&ask));
+        self.handle_asked(ask, cx);
+        self.handling = None;
+    }
+
+    fn handle_asked(&mut self, ask: Ask, cx: &mut Context<'_>) {
         let name = ask.question.channel().clone();
+        #[cfg(test)]
+        assert_ne!(self.trap, Some(name.clone()), "the trap was set for this");
         let Some(ask) = self.handle_without_opening(ask, cx) else { return };
         if let Err(fault) = self.open(&name, cx) {
             refuse(ask, fault, cx);
@@ -200,6 +221,14 @@ impl Shard {
                 self.submit(waiting, question, cx);
             }
         }
+        self.handling = Some(Handling::answer(&waiting));
+        self.handle_answered(waiting, answer, cx);
+        self.handling = None;
+    }
+
+    fn handle_answered(&mut self, waiting: Waiting, answer: Answer, cx: &mut Context<'_>) {
+        #[cfg(test)]
+        assert_ne!(self.trap.as_ref(), Some(waiting.channel()), "the trap was set for this");
         match (waiting, answer) {
             (Waiting::Append(stored), Answer::Appended(_, result)) => {
                 self.handle_appended(*stored, result, cx);
@@ -252,6 +281,7 @@ impl Shard {
             self.doubt(&name, cx);
         }
         self.forget_removals(cx);
+        self.tell_broken(cx);
         let (keep, now) = (self.limits.channel_idle, cx.now);
         self.channels.retain(|_, channel| {
             if !channel.is_idle() {

@@ -7,7 +7,7 @@ use slab::Slab;
 use trunkline_dialect::{json, plain};
 use trunkline_hub::{Input, Moment, Output, SessionId};
 use trunkline_model::close;
-use trunkline_model::{PresenceUpdate, Publication, Push, Reply};
+use trunkline_model::{ErrorCode, Fault, PresenceUpdate, Publication, Push, Reply};
 use trunkline_ws_proto::MessageKind;
 
 use crate::connection::{Connection, Protocol};
@@ -75,6 +75,17 @@ impl Worker {
                 }
             }
             Output::AwaitRoom { session } => self.await_room(now, session),
+            Output::Fail { session } => self.fail(now, session),
+        }
+    }
+
+    /// The hub has dropped the session, because handling it has panicked.
+    fn fail(&mut self, now: Moment, session: SessionId) {
+        let fault = Fault::new(ErrorCode::Internal, "the server failed while handling this");
+        if self.socket(session).is_some() {
+            self.close(now, session.index as usize, close::INTERNAL);
+        } else {
+            self.reply(now, session, Reply::Fault(fault));
         }
     }
 

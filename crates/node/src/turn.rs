@@ -4,6 +4,7 @@
 //! the turn produced for a connection leaves in one write.
 
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trunkline_dialect::{json, plain};
 use trunkline_hub::{Input, Moment, Output};
@@ -14,7 +15,7 @@ use trunkline_ws_proto::{Incoming, MessageKind, Payload, unmasked};
 use crate::connection::Protocol;
 use crate::inbox::Mail;
 use crate::outbox::Flushed;
-use crate::worker::{Entry, Phase, Worker};
+use crate::worker::{Entry, Phase, READ_BUFFER, Worker};
 
 /// How many reads one socket may have in a turn before others get theirs.
 const READS_PER_TURN: usize = 4;
@@ -107,8 +108,18 @@ impl Worker {
             let Some(key) = self.ready.pop_front() else { return };
             let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { continue };
             connection.flags.queued = false;
-            self.read(now, key);
+            // A panic of ours while one connection is served ends that connection, not the worker and all others.
+            if catch_unwind(AssertUnwindSafe(|| self.read(now, key))).is_err() {
+                self.break_connection(now, key);
+            }
         }
+    }
+
+    fn break_connection(&mut self, now: Moment, key: usize) {
+        tracing::error!("a panic while serving a connection; it is closed");
+        self.buffer.resize(READ_BUFFER, 0);
+        self.performing = false;
+        self.close(now, key, close::INTERNAL);
     }
 
     /// Reads one socket, as far as its budget goes.

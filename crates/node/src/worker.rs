@@ -28,7 +28,7 @@ use crate::outbox::Outboxes;
 use crate::queues::Queues;
 
 /// How much one read may bring, shared by all connections of the worker.
-const READ_BUFFER: usize = 64 << 10;
+pub(crate) const READ_BUFFER: usize = 64 << 10;
 /// How many turns a worker may find something to do at once before other tasks of its runtime get theirs.
 const TURNS_AWAKE: u32 = 8;
 /// How many readiness events are taken at a time.

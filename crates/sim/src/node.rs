@@ -460,6 +460,7 @@ impl Node {
                 }
                 Output::Push { session, push } => self.hear(worker, session, Heard::Pushed(push)),
                 Output::Ready { session } => self.hear(worker, session, Heard::Ready),
+                Output::Fail { session } => panic!("handling {session:?} has panicked"),
                 Output::Deliver { publication, sessions } => {
                     self.check_durable(&publication.channel, publication.position);
                     for &session in sessions.iter() {

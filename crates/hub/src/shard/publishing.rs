@@ -80,6 +80,21 @@ impl Stored {
         }
     }
 
+    /// Who asked for it, and under which id.
+    pub(super) fn asked(&self) -> Option<(u16, SessionId, Option<CommandId>)> {
+        self.asked.as_ref().map(|Asked { worker, session, id }| (*worker, *session, id.clone()))
+    }
+
+    /// How many it has overtaken.
+    pub(super) fn overtaken(&self) -> usize {
+        self.overtaken.len()
+    }
+
+    /// It and all that it has overtaken are refused.
+    pub(super) fn refuse(self, fault: &Fault, cx: &mut Context<'_>) {
+        refuse_publish(self, fault, cx);
+    }
+
     /// Whether `later` can take its place.
     fn yields_to(&self, later: &Self) -> bool {
         let unconditional = self.publish.condition.is_none() && later.publish.condition.is_none();
