@@ -111,7 +111,7 @@ impl World {
         self.send(index, id, Action::Publish(Publish { key, ..Publish::new(channel, payload) }));
     }
 
-    fn subscribe(&mut self, index: usize) {
+    pub(crate) fn subscribe(&mut self, index: usize) {
         let channel = self.channel();
         let start = self.start(index, &channel);
         self.subscribe_at(index, channel, start);

@@ -507,8 +507,17 @@ impl Node {
     /// Lets `inputs` come in before anything of what comes of them is carried out, as a worker does with the answers that
     /// the store gives together.
     pub fn together(&mut self, inputs: impl FnOnce(&mut Self)) {
-        self.performing = true;
+        self.begin_batch();
         inputs(self);
+        self.end_batch();
+    }
+
+    /// What comes of inputs is carried out at the end of the batch.
+    pub(crate) fn begin_batch(&mut self) {
+        self.performing = true;
+    }
+
+    pub(crate) fn end_batch(&mut self) {
         self.performing = false;
         self.perform(0, Vec::new());
     }

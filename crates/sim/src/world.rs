@@ -175,18 +175,23 @@ impl World {
         let (appends, reads) = (self.rng.between(0, 5), self.rng.below(3));
         let picks: Vec<usize> = (0..reads).map(|_| self.rng.below(1_000)).collect();
         let mut answered = 0;
-        self.node.together(|node| {
-            for at in 0..appends.max(picks.len()) {
-                if at < appends {
-                    answered += usize::from(node.answer_append(worker));
-                }
-                let answers = node.store.waiting_answers();
-                if let Some(pick) = picks.get(at).filter(|_| answers > 0) {
-                    node.answer_read(pick % answers);
-                    answered += 1;
-                }
+        self.node.begin_batch();
+        for at in 0..appends.max(picks.len()) {
+            if at < appends {
+                answered += usize::from(self.node.answer_append(worker));
             }
-        });
+            let answers = self.node.store.waiting_answers();
+            if let Some(pick) = picks.get(at).filter(|_| answers > 0) {
+                self.node.answer_read(pick % answers);
+                answered += 1;
+            }
+        }
+        // A command may be read in the same turn.
+        if self.rng.percent(30) {
+            let index = self.rng.below(self.clients.len());
+            self.subscribe(index);
+        }
+        self.node.end_batch();
         if answered > 0 {
             self.say(|| format!("the store answers {answered} times, mostly to worker {worker}"));
         }
