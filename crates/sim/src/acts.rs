@@ -288,8 +288,7 @@ impl World {
         let known = self.clients[index].known(channel);
         match (known, self.rng.below(100)) {
             (Some(known), 0..=44) => Start::Since(known),
-            // Where few channels fit, one that nobody is let into yet is let go, and may never find room again.
-            (Some(known), 45..=54) if self.setting.limits.channels >= 100 => Start::CatchUp(known),
+            (Some(known), 45..=54) => Start::CatchUp(known),
             (_, 0..=69) => {
                 let log = self.node.store.log(channel);
                 let offset = self.rng.below(log.entries.len() + 1) as u64;

@@ -41,6 +41,8 @@ impl Shard {
                 let Join { worker, session, generation, .. } = join;
                 let subscribed = describe(channel, join, entrance);
                 let missing = Missing::After(since);
+                // Its worker is interested from now on, so that the channel is not given up meanwhile.
+                channel.link(worker, place);
                 cx.peers.tell(worker, Tell::Behind { session, generation, subscribed, missing }, cx.out);
             }
             Step::Page(entries) => {
