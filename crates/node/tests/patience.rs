@@ -147,8 +147,8 @@ fn plain() -> Protocol {
 
 #[test]
 fn who_is_silent_is_pinged_and_then_dropped() {
-    for protocol in [Protocol::Json, plain(), Protocol::Echo] {
-        let mut stream = connect(node(every_second(), protocol.clone(), 10));
+    let open = |protocol: Protocol| (connect(node(every_second(), protocol.clone(), 10)), protocol);
+    for (mut stream, protocol) in [Protocol::Json, plain(), Protocol::Echo].map(open) {
         assert_eq!(hear(&mut stream), Some((PING, Vec::new())), "{protocol:?}");
         assert_eq!(hear(&mut stream), None, "{protocol:?}: the ping was not answered");
     }
