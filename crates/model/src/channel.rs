@@ -68,7 +68,8 @@ impl ChannelName {
     }
 }
 
-fn is_allowed(c: char) -> bool {
+/// Whether a name of what clients may name holds this character.
+pub(crate) fn is_allowed(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '~' | '@')
 }
 

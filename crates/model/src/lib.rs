@@ -14,6 +14,7 @@
 //! - [`Position`]: ([`Epoch`], [`Offset`]), a place in a channel's log.
 //! - [`Publication`]: one immutable entry of a channel, with the finished byte forms it was given.
 //! - [`Command`], [`Reply`], [`Push`]: what a client asks, is answered, and is told unasked.
+//! - [`Method`], [`RpcRequest`]: what a client asks of the application behind the server.
 //! - [`Member`], [`PresenceUpdate`]: who is in a channel, and what changed of that.
 //! - [`Namespace`], [`Limits`]: settings, and every named cap.
 //! - [`ErrorCode`], [`close`]: every code a client can see, as one table.
@@ -26,6 +27,7 @@ mod deflated;
 mod fold;
 mod identity;
 mod limits;
+mod method;
 mod namespace;
 mod payload;
 mod position;
@@ -42,6 +44,7 @@ pub use command::{
 pub use fold::Fold;
 pub use identity::{ClientId, Identity, InvalidKey, KEY_MAX, Key, Publisher, Secret, UserName};
 pub use limits::Limits;
+pub use method::{InvalidMethod, METHOD_MAX, Method, RpcRequest};
 pub use namespace::{Acknowledge, Kind, Namespace, Namespaces, PresenceMode, Rate, Retention};
 pub use payload::{Form, Payload};
 pub use position::{Epoch, InvalidEpoch, Offset, Position, Timestamp};
