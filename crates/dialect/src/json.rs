@@ -11,8 +11,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use trunkline_model::{
     Action, Capability, ChannelName, ClientId, Command, CommandId, Connect, DisplayName, EntryName, Epoch,
-    ErrorCode, Fault, Form, HistoryQuery, Key, Members, Offset, Op, Page, Payload, Position, PresenceQuery,
-    PresenceUpdate, Publication, Publish, Push, Recovery, Reply, Secret, Start, Subscribe, Subscribed,
+    ErrorCode, Fault, Form, HistoryQuery, Key, Members, Method, Offset, Op, Page, Payload, Position,
+    PresenceQuery, PresenceUpdate, Publication, Publish, Push, Recovery, Reply, Secret, Start, Subscribe,
+    Subscribed,
 };
 
 use crate::object::Object;
@@ -23,10 +24,10 @@ pub const COMMAND_ID_MAX: usize = 64;
 
 /// The types of commands that [`decode`] knows.
 pub const COMMAND_TYPES: &[&str] =
-    &["connect", "subscribe", "unsubscribe", "publish", "history", "presence", "ping", "pong"];
+    &["connect", "subscribe", "unsubscribe", "publish", "history", "presence", "rpc", "ping", "pong"];
 
 /// Types that the protocol has and this version does not.
-const LATER_TYPES: &[&str] = &["rpc", "refresh"];
+const LATER_TYPES: &[&str] = &["refresh"];
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -62,6 +63,7 @@ fn action(wire: &WireCommand<'_>) -> Result<Action, Fault> {
         "publish" => publishing::publish(channel(wire.channel)?, wire).map(Action::Publish),
         "history" => history(wire).map(Action::History),
         "presence" => presence(wire).map(Action::Presence),
+        "rpc" => rpc(wire),
         "ping" => Ok(Action::Ping),
         "pong" => Ok(Action::Pong),
         other => Err(unknown_type(other)),
@@ -117,6 +119,20 @@ fn state(raw: Raw<'_>) -> Option<Payload> {
 
 fn presence(wire: &WireCommand<'_>) -> Result<PresenceQuery, Fault> {
     Ok(PresenceQuery { channel: channel(wire.channel)?, state: state(wire.state) })
+}
+
+/// Without `data` it is `null`. Its answer says nothing of what was asked, so it needs an `id`.
+fn rpc(wire: &WireCommand<'_>) -> Result<Action, Fault> {
+    let method: Cow<'_, str> =
+        required("method", wire.method, "the name of a method, like \"orders.place\"")?;
+    let method = Method::parse(&method).map_err(|error| wrong("method", &error))?;
+    if command_id(wire.id)?.is_none() {
+        let message =
+            "`id` is missing: an integer, or a text of at most 64 bytes, by which the answer is known";
+        return Err(Fault::new(ErrorCode::BadRequest, message));
+    }
+    let data = wire.data.map_or_else(|| Payload::new(Form::Json, "null"), json_payload);
+    Ok(Action::Rpc { method, data })
 }
 
 /// `since` wins over `last`.
@@ -313,6 +329,11 @@ pub fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
             write_id(&mut object, id.as_ref());
             object.text("channel", update.channel.as_str());
             write_presence(&mut object, update);
+        }
+        Reply::Result { id, data } => {
+            object.text("type", "result");
+            write_id(&mut object, id.as_ref());
+            object.raw("data", &data.bytes);
         }
         Reply::Pong { id, ts } => {
             object.text("type", "pong");

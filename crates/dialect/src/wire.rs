@@ -86,6 +86,8 @@ pub(crate) struct WireCommand<'a> {
     pub(crate) presence: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) state: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) method: Option<&'a RawValue>,
     #[serde(borrow, rename = "if")]
     pub(crate) condition: Option<&'a RawValue>,
     #[serde(borrow)]

@@ -148,6 +148,9 @@ fn describe(message: &ServerMessage) -> Value {
             "type": "presence", "id": id(command), "channel": update.channel.as_str(),
             "presence": describe_presence(update),
         }),
+        ServerMessage::Result { id: command, data } => json!({
+            "type": "result", "id": id(command), "data": std::str::from_utf8(&data.bytes).expect("UTF-8"),
+        }),
         ServerMessage::Ping => json!({ "type": "ping" }),
         ServerMessage::Goaway { within } => json!({ "type": "goaway", "within_ms": millis(*within) }),
         ServerMessage::Refused(Refusal { id: command, code, message, channel, position: stands, retry }) => {
@@ -269,7 +272,7 @@ fn millis(time: std::time::Duration) -> u64 {
 #[test]
 fn what_newer_servers_say_is_passed_over() {
     let check = |text: &str, expect: ServerMessage| assert_eq!(decode(text), Ok(expect), "{text}");
-    check(r#"{"type":"result","id":1,"data":{}}"#, ServerMessage::Unknown("result".into()));
+    check(r#"{"type":"outcome","id":1,"data":{}}"#, ServerMessage::Unknown("outcome".into()));
     // A field of another type than the one that is known here.
     check(r#"{"type":"tree","more":{},"set":[]}"#, ServerMessage::Unknown("tree".into()));
     check(r#"{"type":"ping","and":{"so":["on"]}}"#, ServerMessage::Ping);
@@ -300,6 +303,7 @@ fn what_is_no_message_says_why() {
     check(r#"{"type":"published","channel":"a:b","ts":1,"offset":4}"#, "`epoch` is missing");
     check(r#"{"type":"subscribed","channel":"a:b","kind":"log","epoch":"A","offset":4}"#, "`epoch`");
     check(r#"{"type":"history","channel":"a:b","epoch":"a","items":[]}"#, "`top` is missing");
+    check(r#"{"type":"result","id":1}"#, "`data` is missing");
     check(r#"{"type":"error","code":4503,"message":"no"}"#, "`code`");
     check(r#"{"type":"welcome","client":7}"#, "invalid type");
 }

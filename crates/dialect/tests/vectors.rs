@@ -214,6 +214,12 @@ enum Command {
         channel: String,
         state: Option<String>,
     },
+    Rpc {
+        id: Option<Id>,
+        method: String,
+        /// JSON.
+        data: String,
+    },
     Ping {
         id: Option<Id>,
     },
@@ -252,6 +258,10 @@ impl From<Command> for model::Command {
             Command::Presence { id, channel: name, state } => {
                 let state = state.map(self::state);
                 (id, Action::Presence(model::PresenceQuery { channel: channel(&name), state }))
+            }
+            Command::Rpc { id, method, data } => {
+                let method = model::Method::parse(&method).expect("a method");
+                (id, Action::Rpc { method, data: state(data) })
             }
             Command::Ping { id } => (id, Action::Ping),
             Command::Pong { id } => (id, Action::Pong),
@@ -519,6 +529,11 @@ enum Reply {
         channel: String,
         presence: Presence,
     },
+    Result {
+        id: Option<Id>,
+        /// JSON.
+        data: String,
+    },
     Pong {
         id: Option<Id>,
         ts: u64,
@@ -565,6 +580,7 @@ impl From<Reply> for model::Reply {
             Reply::Presence { id, channel, presence } => {
                 Self::Presence { id: id.map(Into::into), update: presence.update(&channel) }
             }
+            Reply::Result { id, data } => Self::Result { id: id.map(Into::into), data: state(data) },
             Reply::Pong { id, ts } => Self::Pong { id: id.map(Into::into), ts: Timestamp(ts) },
             Reply::Error { id, code, message, channel: name, position, retry_ms } => {
                 Self::Fault(model::Fault {

@@ -53,7 +53,7 @@ impl Hub {
     /// Whether every command that came in has been answered, as far as this worker knows.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.shard.is_settled() && self.peers.is_settled()
+        self.shard.is_settled() && self.sessions.is_settled() && self.peers.is_settled()
     }
 
     /// Whether `worker` was not told everything, for want of room in the queue to it.
@@ -88,7 +88,10 @@ impl Hub {
     /// A panic on the way is a bug of ours, and ends what was being handled, not the worker: the session
     /// ([`Output::Fail`]), or the channel, whose subscribers are told to subscribe again.
     pub fn handle(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
-        let culprit = session_of(&input);
+        let culprit = match &input {
+            Input::Called { call, .. } => self.sessions.who_called(*call),
+            input => session_of(input),
+        };
         self.contained(now, culprit, out, |hub, out| hub.handle_input(now, input, out));
         self.settle(now, out);
     }
@@ -135,6 +138,7 @@ impl Hub {
             Input::Closed { session } => self.sessions.closed(session, &mut cx),
             Input::Peer { from, message } => self.hear(now, from, message, out),
             Input::Stored(answer) => self.shard.handle_answer(answer, &mut cx),
+            Input::Called { call, result } => self.sessions.called(call, result, &mut cx),
             Input::Epoch(epoch) => self.shard.handle_epoch(epoch, &mut cx),
             Input::Tick => {
                 self.shard.tick(&mut cx);
@@ -150,6 +154,7 @@ impl Hub {
             let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
             match due {
                 Due::Presence(channel) => self.shard.tell_presence(&channel, &mut cx),
+                Due::Call(call) => self.sessions.call_overdue(call, &mut cx),
                 Due::Members(_, session) => self.sessions.members_due(session, &mut cx),
                 Due::Paced(channel, session) => self.sessions.pace_due(&channel, session, &mut cx),
                 Due::Entries(channel) => self.shard.remove_entries(&channel, &mut cx),
@@ -189,6 +194,7 @@ fn session_of(input: &Input) -> Option<SessionId> {
         Input::Closed { .. }
         | Input::Peer { .. }
         | Input::Stored(_)
+        | Input::Called { .. }
         | Input::Epoch(_)
         | Input::Tick
         | Input::Due => None,

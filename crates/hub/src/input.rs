@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::Answer;
-use trunkline_model::{ChannelName, Command, Epoch, Identity, Publication, Timestamp};
+use trunkline_model::{ChannelName, Command, Epoch, Fault, Identity, Payload, Publication, Timestamp};
 
 use crate::Peer;
 
@@ -91,6 +91,13 @@ pub enum Input {
     },
     /// The store answers.
     Stored(Answer),
+    /// The answer to [`Output::Call`](crate::Output::Call). One that nobody waits for any more is dropped.
+    Called {
+        /// Which call.
+        call: u64,
+        /// What the application answers: JSON, or why it did not do it.
+        result: Result<Payload, Fault>,
+    },
     /// The life that the store is in. At the beginning, and before any answer of a new life is handed in.
     Epoch(Epoch),
     /// Time passes: at least every few seconds. What failed is tried again, what is unused let go.

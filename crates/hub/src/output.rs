@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use trunkline_backend::Request;
-use trunkline_model::{PresenceUpdate, Publication, Push, Reply, Secret};
+use trunkline_model::{PresenceUpdate, Publication, Push, Reply, RpcRequest, Secret};
 
 use crate::{Peer, SessionId};
 
@@ -54,6 +54,18 @@ pub enum Output {
         session: SessionId,
         /// The secret of an earlier session that it presented.
         presented: Option<Secret>,
+    },
+    /// Ask the application, and answer with [`Input::Called`](crate::Input::Called).
+    Call {
+        /// Which call: no other of this worker ever has the same number.
+        call: u64,
+        /// What is asked.
+        request: Box<RpcRequest>,
+    },
+    /// The answer to this call is not waited for any more: it took too long.
+    GiveUp {
+        /// Which call.
+        call: u64,
     },
     /// Say, with [`Input::Drained`](crate::Input::Drained), when the session's outbox has room for more answers.
     AwaitRoom {

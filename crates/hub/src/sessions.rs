@@ -1,8 +1,10 @@
 //! The connection side of a worker: its sessions, what they may ask, and who of them follows what.
 //!
 //! Nothing about a channel is known here but who of this worker follows it and how far they were told; the
-//! rest is asked of the channel's owner. This file has what a session asks and hears; `presence` who is told of whom.
+//! rest is asked of the channel's owner. This file has what a session asks and hears; `presence` who is told of whom,
+//! `calls` what the application is asked.
 
+mod calls;
 mod pacing;
 mod presence;
 
@@ -29,6 +31,7 @@ use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
 use crate::timers::Due;
 use crate::watchers::Watchers;
+use calls::Calls;
 use pacing::Paced;
 use presence::Errand;
 
@@ -59,6 +62,7 @@ pub(crate) struct Sessions {
     /// Channels with entries that are to go with the session.
     bound: HashMap<SessionId, Vec<ChannelName>>,
     watchers: Watchers,
+    calls: Calls,
     /// What is to be asked of this worker when there is room in the queue to it, though no command waits for it.
     errands: Vec<VecDeque<Errand>>,
 }
@@ -91,6 +95,7 @@ impl Sessions {
             buckets: Buckets::default(),
             bound: HashMap::new(),
             watchers: Watchers::default(),
+            calls: Calls::default(),
             errands: (0..workers).map(|_| VecDeque::new()).collect(),
         }
     }
@@ -555,6 +560,7 @@ impl Sessions {
             Action::Publish(publish) => return self.publish(id, name, publish, cx),
             Action::History(query) => return self.history(id, name, query, cx),
             Action::Presence(query) => return self.presence(id, name, query, cx),
+            Action::Rpc { method, data } => self.call(id, name, method, data, cx),
         }
         Outcome::Done
     }

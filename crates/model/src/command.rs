@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ChannelName, DisplayName, EntryName, Key, Offset, Payload, Position, Reference, Secret};
+use crate::{ChannelName, DisplayName, EntryName, Key, Method, Offset, Payload, Position, Reference, Secret};
 
 /// The client's own name for a command, echoed in its reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +37,13 @@ pub enum Action {
     History(HistoryQuery),
     /// Who is in a channel, or one's own state there.
     Presence(PresenceQuery),
+    /// Something of the application behind the server. It comes with an id, or its answer could not be told apart.
+    Rpc {
+        /// What is to be done.
+        method: Method,
+        /// With what: JSON.
+        data: Payload,
+    },
     /// Is anyone there?
     Ping,
     /// The answer to the server's `ping`.

@@ -31,6 +31,14 @@ pub struct Limits {
     /// [`Publication::cost`](crate::Publication::cost)). A publish that would take it above is answered with
     /// `limit_exceeded`.
     pub entries_bytes: usize,
+    /// Calls of the application (`rpc`) of one worker at a time (1,024). One more is refused with `not_available` and
+    /// `retry`, and the application is not asked.
+    pub calls: usize,
+    /// How long the application may take to answer one (10 s). Then `timeout`, its answer is not waited for any more,
+    /// and whether it was done stays open.
+    pub call_timeout: Duration,
+    /// The largest answer of the application, in bytes (64 KiB). A larger one is answered with `internal`.
+    pub call_answer_max: usize,
     /// How long an unused channel's hot ring stays in memory (60 s).
     pub channel_idle: Duration,
     /// Items of one history page (1,000); more asked for is answered with `bad_request`.
@@ -94,6 +102,9 @@ impl Default for Limits {
             channels: 100_000,
             entries: 10_000,
             entries_bytes: 1 << 20,
+            calls: 1_024,
+            call_timeout: Duration::from_secs(10),
+            call_answer_max: 64 << 10,
             channel_idle: Duration::from_secs(60),
             history_page: 1_000,
             history_page_bytes: 1 << 20,

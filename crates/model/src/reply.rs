@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    ChannelName, CommandId, Epoch, ErrorCode, Identity, Key, Kind, Offset, Position, PresenceUpdate,
+    ChannelName, CommandId, Epoch, ErrorCode, Identity, Key, Kind, Offset, Payload, Position, PresenceUpdate,
     Publication, Timestamp,
 };
 
@@ -69,6 +69,13 @@ pub enum Reply {
         id: Option<CommandId>,
         /// The members.
         update: Arc<PresenceUpdate>,
+    },
+    /// To `rpc`.
+    Result {
+        /// The command's id.
+        id: Option<CommandId>,
+        /// What the application answers: JSON.
+        data: Payload,
     },
     /// To `ping`.
     Pong {

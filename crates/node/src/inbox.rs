@@ -1,5 +1,5 @@
 //! What reaches a worker from outside of its own loop: accepted sockets, upgraded sockets, calls from HTTP,
-//! the store's answers. Bounded by what each of these senders may have under way.
+//! the store's answers and the application's. Bounded by what each of these senders may have under way.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use trunkline_backend::{Answer, Sink};
-use trunkline_model::{Command, Identity, Reply};
+use trunkline_model::{Command, Fault, Identity, Payload, Reply};
 use trunkline_ws_proto::DeflateParams;
 
 use crate::connection::Protocol;
@@ -35,6 +35,8 @@ pub(crate) enum Mail {
     Call { identity: Box<Identity>, command: Command, reply: oneshot::Sender<Reply> },
     /// What the store answered.
     Stored(Vec<Answer>),
+    /// What the application answers to a call.
+    Called { call: u64, result: Result<Payload, Fault> },
     /// End: answer what was read, say goodbye, stop.
     Drain,
 }

@@ -31,6 +31,7 @@ mod node;
 mod outbox;
 mod perform;
 mod queues;
+mod rpc;
 mod turn;
 mod worker;
 
@@ -38,3 +39,4 @@ pub use connection::Protocol;
 pub use door::Door;
 pub use inbox::{Handle, Inboxes, Stopped, Upgrade};
 pub use node::{HttpServer, Node, NodeConfig};
+pub use rpc::Rpc;

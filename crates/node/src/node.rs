@@ -16,6 +16,7 @@ use trunkline_ws_proto::DeflateOptions;
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
 use crate::queues::Queues;
+use crate::rpc::Rpc;
 use crate::worker::{Agreement, Counted, Equipment, Worker};
 
 /// How long accepting rests when the system has no descriptor or memory to give.
@@ -46,6 +47,8 @@ pub struct NodeConfig {
     pub deflate: DeflateOptions,
     /// Who says who a session is.
     pub door: Arc<dyn Door>,
+    /// Who answers `rpc`; without anyone it is `not_found`.
+    pub rpc: Option<Arc<dyn Rpc>>,
     /// Who speaks HTTP.
     pub http: Arc<dyn HttpServer>,
     /// The socket that is listened on; accepting begins at once.
@@ -83,6 +86,7 @@ impl Node {
                 store: Arc::clone(&config.store),
                 deflate: config.deflate,
                 door: Arc::clone(&config.door),
+                rpc: config.rpc.clone(),
                 http: Arc::clone(&config.http),
                 connections: Arc::clone(&connections),
                 agreement: Arc::clone(&agreement),

@@ -67,6 +67,8 @@ impl Worker {
                 let channels = self.door.channels(&identity);
                 self.hub.handle(now, Input::Admitted { session, identity, channels }, &mut self.outputs);
             }
+            Output::Call { call, request } => self.ask_application(now, call, *request),
+            Output::GiveUp { call } => self.give_up(call),
             Output::Ready { session } => {
                 if let Some(connection) = self.socket(session) {
                     connection.flags.held = false;

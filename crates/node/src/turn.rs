@@ -67,6 +67,7 @@ impl Worker {
                         self.hub.handle(now, Input::Stored(answer), &mut self.outputs);
                     }
                 }
+                Mail::Called { call, result } => self.called(now, call, result),
                 Mail::Drain => self.begin_drain(),
             }
             self.perform(now);

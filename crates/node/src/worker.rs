@@ -1,7 +1,7 @@
 //! One worker: a thread with its own runtime, its connections, its hub. This file is its life; what it does
 //! in one turn is in `turn`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use mio::{Events, Poll};
 use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::AbortHandle;
 use trunkline_backend::{Request, Store};
 use trunkline_hub::{Hub, Output, SessionId};
 use trunkline_model::{Epoch, Limits, Namespaces, Reply};
@@ -26,6 +27,7 @@ use crate::inbox::{Handle, Mail};
 use crate::node::HttpServer;
 use crate::outbox::Outboxes;
 use crate::queues::Queues;
+use crate::rpc::Rpc;
 
 /// How much one read may bring, shared by all connections of the worker.
 pub(crate) const READ_BUFFER: usize = 64 << 10;
@@ -45,6 +47,7 @@ pub(crate) struct Equipment {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) deflate: DeflateOptions,
     pub(crate) door: Arc<dyn Door>,
+    pub(crate) rpc: Option<Arc<dyn Rpc>>,
     pub(crate) http: Arc<dyn HttpServer>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) agreement: Arc<Agreement>,
@@ -61,6 +64,9 @@ pub(crate) struct Worker {
     /// The life that the store was in at the last look.
     pub(crate) epoch: Option<Epoch>,
     pub(crate) door: Arc<dyn Door>,
+    pub(crate) rpc: Option<Arc<dyn Rpc>>,
+    /// The calls of the application that have no answer yet: at most [`Limits::calls`], as the hub counts them.
+    pub(crate) calls: HashMap<u64, AbortHandle>,
     pub(crate) poll: AsyncFd<Poll>,
     pub(crate) entries: Slab<Entry>,
     pub(crate) generation: u32,
@@ -81,7 +87,7 @@ pub(crate) struct Worker {
     pub(crate) phase: Phase,
     pub(crate) ticked_at: u32,
     events: Events,
-    handle: Handle,
+    pub(crate) handle: Handle,
     wake: Arc<Notify>,
     http: Arc<dyn HttpServer>,
     http_open: Rc<()>,
@@ -134,6 +140,7 @@ impl Worker {
             store,
             deflate,
             door,
+            rpc,
             http,
             connections,
             agreement,
@@ -154,6 +161,8 @@ impl Worker {
             store,
             epoch: None,
             door,
+            rpc,
+            calls: HashMap::new(),
             poll: nested_poll()?,
             entries: Slab::new(),
             generation: 0,

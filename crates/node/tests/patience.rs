@@ -71,6 +71,7 @@ fn node(limits: Limits, protocol: Protocol, ring: u32) -> SocketAddr {
         store: Arc::new(store),
         deflate: DeflateOptions::default(),
         door: Arc::new(OpenDoor),
+        rpc: None,
         http: Arc::new(AtOnce(protocol)),
         listener,
     };

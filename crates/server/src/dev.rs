@@ -70,6 +70,7 @@ fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> any
         store: Arc::new(store),
         deflate: compression.unwrap_or_default(),
         door: Arc::new(GuestDoor::new(&key)),
+        rpc: None,
         listener,
     };
     Node::start(config, inboxes).context("the workers could not be started")

@@ -13,6 +13,7 @@
 //! ```
 
 mod acts;
+mod calls;
 mod checks;
 mod client;
 mod ending;

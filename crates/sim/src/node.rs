@@ -14,6 +14,7 @@ use trunkline_model::{
     PresenceUpdate, Publication, Publisher, Push, Reply, Secret, Timestamp, UserName,
 };
 
+use crate::calls::Calls;
 use crate::seat::Seat;
 use crate::spelling::{check_command, check_heard};
 use crate::store::TestStore;
@@ -66,6 +67,10 @@ pub struct Node {
     epochs: Vec<Option<Epoch>>,
     /// Sessions whose outbox is to have room again.
     crowded: Vec<(u16, SessionId)>,
+    /// The application that is called.
+    pub(crate) calls: Calls,
+    /// [`Node::settle`] leaves the application thinking.
+    pub hold_calls: bool,
     /// Outboxes stay full.
     pub hold_room: bool,
     /// The fullest that any queue has been.
@@ -112,6 +117,8 @@ impl Node {
             given: Vec::new(),
             epochs: vec![None; count],
             crowded: Vec::new(),
+            calls: Calls::default(),
+            hold_calls: false,
             hold_room: false,
             fullest: 0,
             fell_behind: 0,
@@ -192,6 +199,11 @@ impl Node {
     pub fn accepts(&mut self, who: Who) -> bool {
         let (worker, id) = (self.seats[who].worker, self.seats[who].id);
         self.hubs[usize::from(worker)].accepts(id)
+    }
+
+    /// Whether `worker` has answered all that it knows of.
+    pub fn is_settled(&self, worker: u16) -> bool {
+        self.hubs[usize::from(worker)].is_settled()
     }
 
     /// Hands in a command, and moves nothing else.
@@ -351,6 +363,7 @@ impl Node {
         self.generations.iter_mut().for_each(Vec::clear);
         self.admits.clear();
         self.crowded.clear();
+        self.calls = Calls::default();
         self.epochs.fill(None);
         self.store.crash(epoch, restored)
     }
@@ -391,12 +404,13 @@ impl Node {
                 moved = true;
             }
         }
+        moved |= !self.hold_calls && self.answer_call(0);
         moved
     }
 
     /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
     pub fn leftovers(&self) -> Vec<&'static str> {
-        const EMPTY: [&str; 12] = [
+        const EMPTY: [&str; 13] = [
             "channels: {}",
             "present: {}",
             "watched: {}",
@@ -409,6 +423,7 @@ impl Node {
             "lagging: []",
             "locals: Locals({})",
             "local: []",
+            "called: {}",
         ];
         let shown: Vec<_> = self.hubs.iter().map(|hub| format!("{hub:?}")).collect();
         let mut left: Vec<_> =
@@ -433,7 +448,7 @@ impl Node {
         &mut self.queues[index]
     }
 
-    fn handle(&mut self, worker: u16, input: Input) {
+    pub(crate) fn handle(&mut self, worker: u16, input: Input) {
         let (mut out, now) = (Vec::new(), self.now());
         let hub = &mut self.hubs[usize::from(worker)];
         // A worker looks at the store's epoch before it takes anything in.
@@ -487,6 +502,8 @@ impl Node {
                     let who = self.sits(worker, session).expect("only open sessions are asked about");
                     self.admits.push((who, presented));
                 }
+                Output::Call { call, request } => self.calls.ask(worker, call, *request),
+                Output::GiveUp { call } => self.calls.give_up(worker, call),
                 Output::AwaitRoom { session } => {
                     let has_room = self.sits(worker, session).filter(|who| self.seats[*who].room > 0);
                     if let Some(who) = has_room.filter(|_| !self.hold_room) {

@@ -39,6 +39,11 @@ pub(crate) fn spell(command: &Command) -> String {
             quoted(&mut text, "channel", query.channel.as_str());
             spell_state(&mut text, query.state.as_ref());
         }
+        Action::Rpc { method, data } => {
+            quoted(&mut text, "type", "rpc");
+            quoted(&mut text, "method", method.as_str());
+            field(&mut text, "data", &String::from_utf8_lossy(&data.bytes));
+        }
         Action::Ping => quoted(&mut text, "type", "ping"),
         Action::Pong => quoted(&mut text, "type", "pong"),
     }

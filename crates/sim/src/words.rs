@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use trunkline_model::{
     Action, ChannelName, Command, CommandId, Connect, Epoch, Fault, Fold, Form, HistoryQuery, Key, Members,
-    Namespace, Offset, Page, Payload, Position, PresenceQuery, PresenceUpdate, Publication, Publish, Push,
-    Recovery, Reference, Reply, Role, Secret, Start, Subscribe, Subscribed,
+    Method, Namespace, Offset, Page, Payload, Position, PresenceQuery, PresenceUpdate, Publication, Publish,
+    Push, Recovery, Reference, Reply, Role, Secret, Start, Subscribe, Subscribed,
 };
 
 use crate::node::{Heard, Node, Who};
@@ -67,6 +67,12 @@ pub fn set_state(channel: &str, state: &str) -> Command {
 /// `presence` that asks who is there.
 pub fn who(channel: &str) -> Command {
     Action::Presence(PresenceQuery { channel: name(channel), state: None }).command()
+}
+
+/// `rpc`: what it is asked with is JSON.
+pub fn rpc(method: &str, data: &str) -> Command {
+    let method = Method::parse(method).expect("the test writes valid names");
+    Action::Rpc { method, data: json(data) }.command()
 }
 
 fn json(text: &str) -> Payload {
@@ -202,6 +208,7 @@ fn reply_line(reply: &Reply) -> String {
         Reply::Presence { id, update } => {
             format!("{}presence {}{}", of(id), update.channel, presence_words(update))
         }
+        Reply::Result { id, data } => format!("{}result {}", of(id), String::from_utf8_lossy(&data.bytes)),
         Reply::Pong { id, .. } => format!("{}pong", of(id)),
         Reply::Fault(fault) => fault_line(fault),
     }

@@ -54,6 +54,9 @@ pub fn encode(command: &Command, out: &mut Vec<u8>) {
             write_head(&mut object, "presence", id).text("channel", channel.as_str());
             write_state(&mut object, state.as_ref());
         }
+        Action::Rpc { method, data } => {
+            write_head(&mut object, "rpc", id).text("method", method.as_str()).raw("data", &data.bytes);
+        }
         Action::Ping => {
             write_head(&mut object, "ping", id);
         }
@@ -163,7 +166,7 @@ pub fn decode(text: &str) -> Result<ServerMessage, InvalidMessage> {
 }
 
 /// The types that [`decode`] knows.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 12] = [
     "welcome",
     "subscribed",
     "unsubscribed",
@@ -172,6 +175,7 @@ const TYPES: [&str; 11] = [
     "pong",
     "message",
     "presence",
+    "result",
     "ping",
     "goaway",
     "error",
@@ -196,6 +200,10 @@ fn understand(wire: WireMessage<'_>) -> Result<ServerMessage, InvalidMessage> {
             let WireMessage { set, gone, count, all, .. } = wire;
             let told = presence(channel, WirePresence { set, gone, count, all })?;
             ServerMessage::Presence { id: wire.id.map(id), update: told }
+        }
+        "result" => {
+            let data = payload(Some(need("data", wire.data)?), None, None, false)?;
+            ServerMessage::Result { id: wire.id.map(id), data }
         }
         "ping" => ServerMessage::Ping,
         "goaway" => ServerMessage::Goaway { within: Duration::from_millis(need("within", wire.within)?) },

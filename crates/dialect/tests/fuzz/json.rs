@@ -30,6 +30,12 @@ pub(crate) fn check(data: &[u8]) {
 fn check_command(text: &str, command: &Command) {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).expect("a JSON object");
     check_id(command.id.as_ref());
+    if let Action::Rpc { data, .. } = &command.action {
+        assert!(command.id.is_some(), "its answer is known by its id");
+        check_payload(data);
+        let written = fields.get("data").map_or("null", |data| data.get()).replace(['\r', '\n'], " ");
+        assert_eq!(data.bytes, written.as_bytes());
+    }
     let Action::Publish(publish) = &command.action else { return };
     check_payload(&publish.payload);
     if publish.payload.form == Form::Json {

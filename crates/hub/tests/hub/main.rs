@@ -17,4 +17,5 @@ mod rates;
 mod references;
 mod resuming;
 mod rewinding;
+mod rpc;
 mod signals;

@@ -51,6 +51,13 @@ pub enum ServerMessage {
         /// What is told.
         update: Arc<PresenceUpdate>,
     },
+    /// The answer to `rpc`.
+    Result {
+        /// The command's id.
+        id: Option<CommandId>,
+        /// What the application answers: JSON.
+        data: Payload,
+    },
     /// Are you there? To be answered with `pong`.
     Ping,
     /// The server is about to end; leave at a random moment within this time.
