@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hyper::Uri;
 use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, PresenceMode, Retention};
 use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
 use crate::dto::{
     AcknowledgeWord, CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable,
-    PresenceWord,
+    PresenceWord, RpcTable,
 };
 use crate::units;
 
@@ -36,12 +37,26 @@ const COMPRESSION_LEVEL_MAX: u32 = 6;
 /// The most bytes below which messages may be left uncompressed.
 const COMPRESSION_MIN_MAX: usize = 1 << 20;
 
+/// The longest that the application may take to answer a call.
+const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
 /// What is configured.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) namespaces: Namespaces,
     /// How messages are compressed for clients that offer it; `None` where they never are.
     pub(crate) compression: Option<DeflateOptions>,
+    /// Where calls of the application go; `None` where there is none.
+    pub(crate) rpc: Option<RpcSettings>,
+}
+
+/// The application behind the server.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RpcSettings {
+    /// An `http://` URL.
+    pub(crate) url: Uri,
+    /// How long a call may take, if the default will not do.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Settings {
@@ -54,7 +69,7 @@ impl Settings {
         namespaces.insert("value", Namespace::of_kind(Kind::Value));
         namespaces.insert("map", Namespace::of_kind(Kind::Map));
         namespaces.insert("room", visible(Kind::Signal));
-        Self { namespaces, compression: Some(DeflateOptions::default()) }
+        Self { namespaces, compression: Some(DeflateOptions::default()), rpc: None }
     }
 
     /// Reads the file at `path` over these.
@@ -77,6 +92,9 @@ impl Settings {
         if let Some(table) = &file.compression {
             self.compression = compression(table).map_err(|error| format!("[compression]: {error}"))?;
         }
+        if let Some(table) = &file.rpc {
+            self.rpc = Some(rpc(table).map_err(|error| format!("[rpc]: {error}"))?);
+        }
         Ok(())
     }
 }
@@ -93,6 +111,32 @@ fn compression(table: &CompressionTable) -> Result<Option<DeflateOptions>, Strin
         options.size_min = u32::try_from(size).expect("it is within its bounds");
     }
     Ok(table.enabled.unwrap_or(true).then_some(options))
+}
+
+fn rpc(table: &RpcTable) -> Result<RpcSettings, String> {
+    let given = &table.url;
+    let wrong = |why: &str| format!("url: {given:?} {why}; write one like \"http://127.0.0.1:9000/rpc\"");
+    let url: Uri = given.parse().map_err(|error| wrong(&format!("is not a URL ({error})")))?;
+    match url.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err(format!(
+                "url: {given:?} needs TLS, which this version does not speak to the application; run a proxy in between \
+                 on this machine, and write its http:// URL"
+            ));
+        }
+        _ => return Err(wrong("is not an http:// URL")),
+    }
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(wrong("has a user's name in it, which is not sent on"));
+    }
+    let timeout = table.timeout.as_deref().map(units::duration).transpose();
+    let timeout = timeout.map_err(|error| format!("timeout: {error}"))?;
+    if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > RPC_TIMEOUT_MAX) {
+        let (given, max) = (table.timeout.as_deref().unwrap_or_default(), RPC_TIMEOUT_MAX.as_secs());
+        return Err(format!("timeout is {given}; it may be 1ms to {max} s"));
+    }
+    Ok(RpcSettings { url, timeout })
 }
 
 fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
@@ -321,7 +365,7 @@ mod tests {
         check("[namespace.x]\nkind = \"log\"\nkeep = { removals = \"1h\" }", Err("is for kinds"));
         check("[namespace.x]\nkind = \"map\"\nkeep = { age = \"1h\" }", Err("are for kind \"log\""));
         check("[namespace.x]\nkind = \"signal\"\nkeep = {}", Err("keep: a signal is not stored"));
-        check("[names.x]", Err("unknown field `names`, expected `namespace` or `compression`"));
+        check("[names.x]", Err("unknown field `names`, expected one of `namespace`, `compression`, `rpc`"));
         check("[namespace.x]\nkind = \"log\"\nkeys = \"1 year\"", Err("[namespace.x]: keys: \"1 year\""));
         check(
             "[namespace.x]\nkind = \"log\"\nlimits = { message = \"2MiB\" }",
@@ -358,6 +402,42 @@ mod tests {
         check("[compression]\nlevel = 300", Err("[compression]: level is 300"));
         check("[compression]\nsize_min = \"1\"", Err("[compression]: size_min: \"1\" is not a size"));
         check("[compression]\nsize_min = \"2MiB\"", Err("[compression]: size_min is 2097152"));
+    }
+
+    #[test]
+    fn the_application_has_an_http_url() {
+        let url = "http://127.0.0.1:9000/rpc?key=1";
+        let parsed = Uri::from_static(url);
+        let check = |text: &str, timeout: Option<Duration>| {
+            let mut settings = Settings::dev();
+            assert_eq!(settings.rpc, None);
+            assert_eq!(settings.apply(text), Ok(()), "{text}");
+            assert_eq!(settings.rpc, Some(RpcSettings { url: parsed.clone(), timeout }), "{text}");
+        };
+        check(&format!("[rpc]\nurl = \"{url}\""), None);
+        check(&format!("rpc = {{ url = \"{url}\", timeout = \"60s\" }}"), Some(Duration::from_secs(60)));
+        check(&format!("rpc = {{ url = \"{url}\", timeout = \"1ms\" }}"), Some(Duration::from_millis(1)));
+        let refuse = |rest: &str, part: &str| {
+            let error = Settings::dev().apply(&format!("[rpc]\n{rest}")).expect_err(rest);
+            assert!(error.contains(part), "{error:?} should contain {part:?}");
+        };
+        refuse("timeout = \"1s\"", "missing field `url`");
+        refuse("url = \"http://x\"\nsecret = 1", "unknown field `secret`, expected `url` or `timeout`");
+        refuse("url = \"https://x/rpc\"", "[rpc]: url: \"https://x/rpc\" needs TLS");
+        refuse("url = \"https://x/rpc\"", "a proxy in between on this machine");
+        refuse("url = \"127.0.0.1:9000/rpc\"", "url: \"127.0.0.1:9000/rpc\" is not");
+        refuse("url = \"/rpc\"", "is not an http:// URL");
+        refuse("url = \"http://\"", "is not a URL");
+        refuse("url = \"http://a:b@x/\"", "has a user's name in it");
+        for timeout in ["0s", "61s"] {
+            refuse(&format!("url = \"{url}\"\ntimeout = \"{timeout}\""), "it may be 1ms to 60 s");
+        }
+        refuse(&format!("url = \"{url}\"\ntimeout = \"soon\""), "[rpc]: timeout: \"soon\" is not a duration");
+        assert!(
+            Settings::dev()
+                .apply("rpc = 1")
+                .is_err_and(|error| error.contains("expected a table, like { url"))
+        );
     }
 
     #[test]

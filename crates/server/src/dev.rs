@@ -10,12 +10,13 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trunkline_backend::Retentions;
 use trunkline_model::{ChannelName, Limits, Namespaces};
-use trunkline_node::{Inboxes, Node, NodeConfig};
+use trunkline_node::{Inboxes, Node, NodeConfig, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 use crate::cli::{DevOptions, Failure};
 use crate::door::{GuestDoor, KEY_SIZE};
 use crate::http::Http;
+use crate::rpc::Application;
 use crate::upgrade::Terms;
 use crate::{config::Settings, files};
 
@@ -51,10 +52,12 @@ pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
 }
 
 fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> anyhow::Result<Node> {
-    let Settings { namespaces, compression } = settings;
+    let Settings { namespaces, compression, rpc } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
     let terms = Terms { rooms: namespaces.of(&room).is_some(), compression: compression.is_some() };
-    let limits = limits(&namespaces)?;
+    let mut limits = limits(&namespaces)?;
+    limits.call_timeout = rpc.as_ref().and_then(|rpc| rpc.timeout).unwrap_or(limits.call_timeout);
+    let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max));
     let workers = options.workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u16::try_from(cores.min(256)).unwrap_or(1)
@@ -70,7 +73,7 @@ fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> any
         store: Arc::new(store),
         deflate: compression.unwrap_or_default(),
         door: Arc::new(GuestDoor::new(&key)),
-        rpc: None,
+        rpc: application.map(|application| Arc::new(application) as Arc<dyn Rpc>),
         listener,
     };
     Node::start(config, inboxes).context("the workers could not be started")

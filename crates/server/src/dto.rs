@@ -15,6 +15,18 @@ pub(crate) struct ConfigFile {
     pub(crate) namespace: BTreeMap<String, NamespaceTable>,
     /// Compression of WebSocket messages.
     pub(crate) compression: Option<CompressionTable>,
+    /// The application behind the server.
+    pub(crate) rpc: Option<RpcTable>,
+}
+
+/// `[rpc]`
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table, like { url = \"http://127.0.0.1:9000/rpc\" }")]
+pub(crate) struct RpcTable {
+    /// Where calls go.
+    pub(crate) url: String,
+    /// How long one may take.
+    pub(crate) timeout: Option<String>,
 }
 
 /// `[compression]`
@@ -119,6 +131,26 @@ pub(crate) struct MessagesQuery {
     pub(crate) limit: Option<u32>,
     /// `epoch:offset`.
     pub(crate) at: Option<String>,
+}
+
+/// The body of a call of the application.
+#[derive(Serialize, Debug)]
+pub(crate) struct RpcBody<'a> {
+    pub(crate) method: &'a str,
+    /// JSON as it was given, to the letter.
+    pub(crate) data: &'a RawValue,
+    pub(crate) client: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<&'a str>,
+}
+
+/// Why the application did not do what it was asked.
+#[derive(Deserialize, Debug)]
+pub(crate) struct RpcRefusal {
+    pub(crate) code: String,
+    pub(crate) message: Option<String>,
+    /// In ms.
+    pub(crate) retry: Option<u64>,
 }
 
 /// One message from a server, as the command line prints it.

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   cli ──▶ dev ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
+//!       │                                        └─▶ rpc: the application's HTTP endpoint
 //!       ├─▶ copies: backup, restore ──▶ store-sqlite
 //!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
 //! ```
@@ -20,6 +21,7 @@ mod http;
 mod patient;
 mod problem;
 mod remote;
+mod rpc;
 mod ui;
 mod units;
 mod upgrade;

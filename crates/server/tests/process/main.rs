@@ -18,5 +18,6 @@ mod fan_out;
 mod kill;
 mod leaks;
 mod rewound;
+mod rpc;
 mod sdk;
 mod shutdown;
