@@ -144,10 +144,11 @@ impl Channel {
 
     /// Takes the head that the store answered, and gives back what waited for it.
     pub(crate) fn open(&mut self, head: Head) -> VecDeque<Ask> {
+        let (hot, from) = Hot::holding(self.namespace.kind, self.ring_caps(), head.tail);
         let log = Log {
             applied: head.position,
-            floor: head.floor,
-            hot: Hot::holding(self.namespace.kind, self.ring_caps(), head.tail),
+            floor: head.floor.max(from),
+            hot,
             parked: Vec::new(),
             queue: VecDeque::new(),
             catching_up: false,
@@ -168,9 +169,10 @@ impl Channel {
     pub(crate) fn turn(&mut self, head: Head, keep: Option<Offset>) {
         let (kind, caps) = (self.namespace.kind, self.ring_caps());
         let Some(log) = self.log_mut() else { return };
+        let (hot, from) = Hot::holding(kind, caps, head.tail);
         log.applied = head.position;
-        log.floor = head.floor;
-        log.hot = Hot::holding(kind, caps, head.tail);
+        log.floor = head.floor.max(from);
+        log.hot = hot;
         log.told = log.told.max(head.position.offset);
         log.catching_up = false;
         log.doubted = false;
@@ -370,6 +372,11 @@ impl Channel {
         }
     }
 
+    /// Whether entries of it go by themselves, for which somebody must be there to remove them.
+    pub(crate) fn has_mortal(&self) -> bool {
+        matches!(&self.body, Body::Log(log) if log.hot.has_mortal())
+    }
+
     /// Whether nobody is interested and nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         let quiet = match &self.body {
@@ -388,7 +395,9 @@ impl Log {
     fn push(&mut self, publication: Arc<Publication>) -> bool {
         let Some(position) = publication.position else { return false };
         self.applied = position;
-        self.hot.push(publication);
+        if let Some(forgotten) = self.hot.push(publication) {
+            self.raise_floor(forgotten.next());
+        }
         true
     }
 

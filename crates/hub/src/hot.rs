@@ -30,20 +30,24 @@ pub(crate) enum Next<'a> {
 }
 
 impl Hot {
-    /// What a channel of `kind` keeps in memory of `tail`, the newest entries of its log.
-    pub(crate) fn holding(kind: Kind, caps: Window, tail: Vec<Arc<Publication>>) -> Self {
+    /// What a channel of `kind` keeps in memory of `tail`, the newest entries of its log; and the first offset from which
+    /// it can tell what changed.
+    pub(crate) fn holding(kind: Kind, caps: Window, tail: Vec<Arc<Publication>>) -> (Self, Offset) {
         let mut hot = match kind {
             Kind::Value | Kind::Map => Self::Latest(Latest::default()),
             Kind::Log | Kind::Signal => Self::Ring(Ring::new(caps)),
         };
-        tail.into_iter().for_each(|entry| hot.push(entry));
-        hot
+        let forgotten = tail.into_iter().filter_map(|entry| hot.push(entry)).max();
+        (hot, forgotten.map_or(Offset::ZERO, Offset::next))
     }
 
-    /// Takes the newest entry.
-    pub(crate) fn push(&mut self, publication: Arc<Publication>) {
+    /// Takes the newest entry. Gives the offset of a removal that is forgotten for it.
+    pub(crate) fn push(&mut self, publication: Arc<Publication>) -> Option<Offset> {
         match self {
-            Self::Ring(ring) => ring.push(publication),
+            Self::Ring(ring) => {
+                ring.push(publication);
+                None
+            }
             Self::Latest(latest) => latest.push(publication),
         }
     }
@@ -75,6 +79,11 @@ impl Hot {
             Self::Ring(_) => None,
             Self::Latest(latest) => Some(latest.state_at(last)),
         }
+    }
+
+    /// Whether entries go by themselves, so that somebody must be there to remove them.
+    pub(crate) fn has_mortal(&self) -> bool {
+        matches!(self, Self::Latest(latest) if latest.has_mortal())
     }
 
     pub(crate) fn latest_mut(&mut self) -> Option<&mut Latest> {

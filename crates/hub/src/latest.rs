@@ -11,6 +11,10 @@ use trunkline_model::{ClientId, EntryName, Offset, Publication, Timestamp};
 
 use crate::ring::offset_of;
 
+/// How many removals are remembered at most. Beyond it the oldest are forgotten early, and a client that was away since
+/// before is given everything anew.
+const REMOVALS_MAX: usize = 10_000;
+
 /// The newest publication of each entry, in the order of their offsets. Removed entries stay as long as a client that was
 /// away is told of them.
 #[derive(Debug, Default)]
@@ -18,22 +22,50 @@ pub(crate) struct Latest {
     entries: BTreeMap<Offset, Arc<Publication>>,
     places: HashMap<Option<EntryName>, Offset>,
     bytes: usize,
-    removed: usize,
+    /// Those among them that say that their entry is gone.
+    removals: BTreeSet<Offset>,
+    /// How many are bound to a session.
+    owned: usize,
     /// When entries expire, of those that do.
     expiring: BTreeSet<(Timestamp, Offset)>,
 }
 
 impl Latest {
-    /// Takes a publication that is newer than all that is here, in place of what its entry was.
-    pub(crate) fn push(&mut self, publication: Arc<Publication>) {
+    /// Takes a publication that is newer than all that is here, in place of what its entry was. Of removals only so many
+    /// are remembered; gives the offset of one that is forgotten for that.
+    pub(crate) fn push(&mut self, publication: Arc<Publication>) -> Option<Offset> {
         let offset = offset_of(&publication);
         if let Some(before) = self.places.insert(name_of(&publication), offset) {
             self.take(before);
         }
-        self.bytes += publication.cost();
-        self.removed += usize::from(is_removed(&publication));
+        self.count(&publication, true);
         self.expiring.extend(expiry_of(&publication).map(|at| (at, offset)));
+        if is_removed(&publication) {
+            self.removals.insert(offset);
+        }
         self.entries.insert(offset, publication);
+        if self.removals.len() <= REMOVALS_MAX {
+            return None;
+        }
+        let oldest = self.removals.first().copied()?;
+        let name = self.entries.get(&oldest).map(|publication| name_of(publication))?;
+        self.places.remove(&name);
+        self.take(oldest);
+        Some(oldest)
+    }
+
+    fn count(&mut self, publication: &Publication, more: bool) {
+        if is_removed(publication) {
+            return;
+        }
+        let owned = usize::from(publication.role.entry().is_some_and(|entry| entry.owner.is_some()));
+        if more {
+            self.bytes += publication.cost();
+            self.owned += owned;
+        } else {
+            self.bytes -= publication.cost();
+            self.owned -= owned;
+        }
     }
 
     /// The first one after `offset`.
@@ -70,12 +102,17 @@ impl Latest {
 
     /// How many entries are there.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.removed
+        self.entries.len() - self.removals.len()
     }
 
-    /// What they cost, removals included.
+    /// What they cost.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether any of them goes by itself.
+    pub(crate) fn has_mortal(&self) -> bool {
+        self.owned > 0 || !self.expiring.is_empty()
     }
 
     /// When the first entry expires.
@@ -104,15 +141,11 @@ impl Latest {
 
     /// Lets go of removals that are older than `keep`; gives the offset of the last of them.
     pub(crate) fn forget_removals(&mut self, now: Timestamp, keep: Duration) -> Option<Offset> {
-        if self.removed == 0 {
-            return None;
-        }
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let is_old = |publication: &Publication| publication.ts.0.saturating_add(keep) <= now.0;
-        let old: Vec<_> = self
-            .entries
-            .values()
-            .filter(|publication| is_removed(publication) && is_old(publication))
+        let removals = self.removals.iter().filter_map(|offset| self.entries.get(offset));
+        let old: Vec<_> = removals
+            .take_while(|publication| is_old(publication))
             .map(|publication| (name_of(publication), offset_of(publication)))
             .collect();
         for (name, offset) in &old {
@@ -124,11 +157,11 @@ impl Latest {
 
     fn take(&mut self, offset: Offset) {
         if let Some(publication) = self.entries.remove(&offset) {
-            self.bytes -= publication.cost();
+            self.count(&publication, false);
+            self.removals.remove(&offset);
             if let Some(at) = expiry_of(&publication) {
                 self.expiring.remove(&(at, offset));
             }
-            self.removed -= usize::from(is_removed(&publication));
         }
     }
 }

@@ -59,7 +59,10 @@ pub(crate) struct Shard {
     next_ticket: u64,
     appends_in_flight: usize,
     reads_in_flight: usize,
+    /// Reads that wait for room. Those that open a channel, or find out whether a place is still there, go first: whole
+    /// channels wait for them, and there are few.
     read_queue: VecDeque<(Waiting, StoreQuestion)>,
+    first_queue: VecDeque<(Waiting, StoreQuestion)>,
     /// Channels that each worker was not told everything of, for want of room in its queue.
     behind: Vec<Vec<ChannelName>>,
     /// Workers for which a read of what the ring had lost has failed.
@@ -139,6 +142,7 @@ impl Shard {
             appends_in_flight: 0,
             reads_in_flight: 0,
             read_queue: VecDeque::new(),
+            first_queue: VecDeque::new(),
             behind: vec![Vec::new(); usize::from(workers)],
             unread: Vec::new(),
             lagging: Vec::new(),
@@ -217,7 +221,9 @@ impl Shard {
         }
         if !matches!(waiting, Waiting::Append(_)) {
             self.reads_in_flight -= 1;
-            if let Some((waiting, question)) = self.read_queue.pop_front() {
+            if let Some((waiting, question)) =
+                self.first_queue.pop_front().or_else(|| self.read_queue.pop_front())
+            {
                 self.submit(waiting, question, cx);
             }
         }
@@ -258,7 +264,10 @@ impl Shard {
 
     /// Whether nothing is under way to or from the store, and every worker was told everything.
     pub(crate) fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.read_queue.is_empty() && self.behind.iter().all(Vec::is_empty)
+        self.waiting.is_empty()
+            && self.first_queue.is_empty()
+            && self.read_queue.is_empty()
+            && self.behind.iter().all(Vec::is_empty)
     }
 
     pub(crate) fn channels(&self) -> usize {
@@ -284,7 +293,7 @@ impl Shard {
         self.tell_broken(cx);
         let (keep, now) = (self.limits.channel_idle, cx.now);
         self.channels.retain(|_, channel| {
-            if !channel.is_idle() {
+            if !channel.is_idle() || channel.has_mortal() {
                 channel.idle_since = None;
                 return true;
             }
@@ -348,6 +357,8 @@ impl Shard {
                     self.doubt(name, cx);
                 }
                 self.unbind_all(name, cx);
+                // What has expired while nobody looked goes at once.
+                self.remove_entries(name, cx);
                 for ask in waiting {
                     self.handle_log(ask, cx);
                 }
@@ -405,7 +416,12 @@ impl Shard {
             channel.pending += 1;
         }
         if self.reads_in_flight >= self.limits.reads_in_flight {
-            self.read_queue.push_back((waiting, question));
+            match question {
+                StoreQuestion::Read(_) => self.read_queue.push_back((waiting, question)),
+                StoreQuestion::Head(..) | StoreQuestion::Locate(..) => {
+                    self.first_queue.push_back((waiting, question));
+                }
+            }
         } else {
             self.submit(waiting, question, cx);
         }

@@ -59,7 +59,8 @@ impl Door for GuestDoor {
         let secret = format!("{}.{}", BASE64.encode(id), BASE64.encode(&mac[..MAC_SIZE]));
         Identity {
             client: ClientId::new(&self.name("client", &id, 12)),
-            user: UserName::new(&format!("guest-{}", self.name("guest", &id, 6))),
+            // 60 bits: who has the name of an author may edit what that one wrote.
+            user: UserName::new(&format!("guest-{}", self.name("guest", &id, 12))),
             publisher: Publisher::new(&format!("session:{}", BASE64.encode(id))),
             session: Some(Secret::new(&secret)),
             named: true,

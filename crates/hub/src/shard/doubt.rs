@@ -76,6 +76,7 @@ impl Shard {
             }
             Ok(Located::Held) => {
                 channel.trust();
+                self.watch_entries(name, cx);
                 self.feed_all(name, cx);
                 self.catch_up(name, cx);
             }

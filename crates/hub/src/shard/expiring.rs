@@ -2,6 +2,7 @@
 //! are bound to. A removal is a conditional publish of the hub's own, so that what has become something else meanwhile
 //! stays.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use trunkline_model::{ChannelName, ClientId};
@@ -39,14 +40,10 @@ impl Shard {
         let is_over = |client: &ClientId| ended.get(client).is_some_and(|at| *at <= now.uptime);
         let owned = latest.owned(is_over);
         // Whose entries are all gone is forgotten; the others are looked at again until they are.
-        let has_entries = |client: &ClientId| {
-            owned
-                .iter()
-                .any(|entry| entry.role.entry().and_then(|entry| entry.owner.as_ref()) == Some(client))
-        };
+        let owners: HashSet<_> = owned.iter().filter_map(|entry| entry.role.entry()?.owner.clone()).collect();
         log.ended = ended
             .iter()
-            .filter(|(client, at)| **at > now.uptime || has_entries(client))
+            .filter(|(client, at)| **at > now.uptime || owners.contains(*client))
             .map(|(c, at)| (c.clone(), *at))
             .collect();
         gone.extend(owned);

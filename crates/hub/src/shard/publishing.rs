@@ -98,7 +98,9 @@ impl Stored {
     /// Whether `later` can take its place.
     fn yields_to(&self, later: &Self) -> bool {
         let unconditional = self.publish.condition.is_none() && later.publish.condition.is_none();
+        // One with a key may turn out to be a repeat, and then it is not stored and takes nobody's place.
         unconditional
+            && later.publish.key.is_none()
             && self.role.entry().map(|entry| &entry.name) == later.role.entry().map(|entry| &entry.name)
     }
 
@@ -279,7 +281,13 @@ impl Log {
         let name = stored.role.entry().and_then(|entry| entry.name.clone());
         let before = latest.state(&name).map(|before| before.cost());
         if stored.publish.removes {
-            return Ok(());
+            // What is under way may be about to add it.
+            let may_be_there = before.is_some() || queued > 0;
+            return if may_be_there {
+                Ok(())
+            } else {
+                Err(Fault::new(ErrorCode::NotFound, "there is no such entry to remove"))
+            };
         }
         let refuse = |message| Err(Fault::new(ErrorCode::LimitExceeded, message));
         if before.is_none() && latest.len() + queued >= limits.entries {
