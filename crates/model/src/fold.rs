@@ -45,6 +45,11 @@ impl Publication {
 }
 
 impl Fold {
+    /// What it counts against byte limits: its reactions, with what it takes to spell each.
+    pub(crate) fn cost(&self) -> usize {
+        self.reactions.iter().map(|(value, _)| value.len() + 16).sum()
+    }
+
     fn count(&mut self, value: &[u8], more: bool) {
         let value = String::from_utf8_lossy(value);
         let known = self.reactions.iter().position(|(known, _)| **known == *value);

@@ -84,13 +84,16 @@ impl Publication {
         self.deflated.get(encoding, window_bits, deflate)
     }
 
-    /// What it counts against byte limits: payload, author, key and the name of its entry, plus a flat 64 for the rest.
+    /// What it counts against byte limits: payload, author, key, the name of its entry and the reactions to it, plus a
+    /// flat 64 for the rest.
     #[must_use]
     pub fn cost(&self) -> usize {
         let from = self.from.as_ref().map_or(0, |user| user.as_str().len());
         let key = self.key.as_ref().map_or(0, |key| key.as_str().len());
         let entry = self.role.entry().and_then(|entry| entry.name.as_ref());
-        self.payload.bytes.len() + from + key + entry.map_or(0, |name| name.as_str().len()) + 64
+        let name = entry.map_or(0, |name| name.as_str().len());
+        let fold = self.fold.as_ref().map_or(0, |fold| fold.cost());
+        self.payload.bytes.len() + from + key + name + fold + 64
     }
 
     /// The same entry without its payload, as a deletion leaves it.

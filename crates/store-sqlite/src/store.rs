@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 use trunkline_backend::{Answer, Request, Retentions, Sink, Store, StoreError};
@@ -119,7 +119,8 @@ impl SqliteStore {
             replaced: false,
             refuses: false,
             emptying_failed_at: None,
-            holds_erased: false,
+            // A process that was killed may have left some.
+            erased_since: Some(Instant::now()),
             rests: 0,
             trimming_fails: false,
             syncs: true,

@@ -38,6 +38,9 @@ const RESTS_PER_KEYS: u32 = 10;
 /// Expired keys that one transaction of an idle writer deletes: a few milliseconds.
 const FORGOTTEN_AT_REST: usize = 512;
 
+/// How long what was erased may stay in the write-ahead log of a writer that never rests.
+const ERASED_MAX: Duration = Duration::from_secs(1);
+
 /// How long emptying the write-ahead log waits for reads that began earlier. Nothing is appended meanwhile.
 const EMPTYING_MAX: Duration = Duration::from_millis(100);
 
@@ -74,8 +77,9 @@ pub(crate) struct Writer {
     pub(crate) refuses: bool,
     /// When the write-ahead log could not be emptied the last time, if it was not since; that was told.
     pub(crate) emptying_failed_at: Option<Instant>,
-    /// Whether the write-ahead log may still hold payloads that were erased from the database.
-    pub(crate) holds_erased: bool,
+    /// Since when the write-ahead log may hold payloads that were erased from the database, or when they were last in the
+    /// way of a read.
+    pub(crate) erased_since: Option<Instant>,
     /// Rests since something was stored, or expired keys were looked for.
     pub(crate) rests: u32,
     /// Whether trimming failed the last time, and that was told.
@@ -128,6 +132,10 @@ impl Writer {
             self.trim();
         }
         self.checkpoint();
+        // A writer that never rests takes it out as well.
+        if self.erased_since.is_some_and(|since| since.elapsed() >= ERASED_MAX) {
+            self.empty_erased();
+        }
         self.rests = 0;
         PAUSE
     }
@@ -222,7 +230,9 @@ impl Writer {
         count(&self.tally.duplicates, duplicates);
         count(&self.tally.appended, outcomes.len() - refused - duplicates);
         count(&self.tally.keys_forgotten, finished.keys_forgotten);
-        self.holds_erased |= finished.erased;
+        if finished.erased {
+            self.erased_since.get_or_insert_with(Instant::now);
+        }
         self.trimmer.handle_appended(outcomes.len(), &finished.touched);
         Ok(outcomes)
     }
@@ -408,10 +418,12 @@ impl Writer {
 
     /// Takes what was erased out of the write-ahead log too. If a read is in the way, the next time.
     fn empty_erased(&mut self) {
-        let Some(connection) = self.connection.as_ref().filter(|_| self.holds_erased) else { return };
+        let Some(connection) = self.connection.as_ref().filter(|_| self.erased_since.is_some()) else {
+            return;
+        };
         let emptied =
             connection.busy_timeout(Duration::ZERO).and_then(|()| checkpoint(connection, "TRUNCATE"));
-        self.holds_erased = emptied.is_err();
+        self.erased_since = emptied.is_err().then(Instant::now);
         if connection.busy_timeout(schema::BUSY_TIMEOUT).is_err() {
             self.connection = None;
         }

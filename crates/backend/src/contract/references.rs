@@ -299,9 +299,9 @@ pub fn a_folded_read_says_what_it_covers(new_site: NewSite<'_>) {
     check((1, 25), Backward, 3, &[1, 2, 5], (1, 25));
     check((1, 27), Backward, 0, &[26], (28 - looks, 27));
 
-    // Bytes count as they are shown: each message costs 64, 3 for the author and its payload.
+    // Bytes count as they are shown: each message costs 64, 3 for the author, its payload, and 18 for its reaction.
     asker.append(&refer(Op::Edit, 1, "ada", &"x".repeat(100)));
-    let window = Window { entries: 10, bytes: 167 + 68 };
+    let window = Window { entries: 10, bytes: (167 + 18) + (68 + 18) };
     let page = read_folded(&mut asker, (1, 27), Forward, window);
     assert_eq!((offsets(&page.entries), page.covered), (vec![1, 2], (Offset(1), Offset(4))));
     asker.close();
