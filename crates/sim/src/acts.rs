@@ -2,15 +2,15 @@
 //! by the step's generator and noted by its client, so that the answer can be judged.
 
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, Epoch, ErrorCode, Form, HistoryQuery, Offset, Payload,
-    Position, Publish, Secret, Start, Subscribe,
+    Action, ChannelName, Command, CommandId, Connect, EntryName, Epoch, ErrorCode, Form, HistoryQuery, Key,
+    Offset, Payload, Position, Publish, Secret, Start, Subscribe,
 };
 
-use crate::client::{Asked, Sent};
+use crate::client::{About, Asked, Sent};
 use crate::spelling::spell;
 use crate::violation::Checked;
 use crate::words::page;
-use crate::world::{World, is_log};
+use crate::world::{World, is_log, keeps_newest};
 
 impl World {
     pub(crate) fn act(&mut self) -> Checked {
@@ -82,7 +82,7 @@ impl World {
         }
         let mut channel = self.channel();
         let mut key = None;
-        if self.rng.percent(40) && is_log(&channel) {
+        if self.rng.percent(40) && (is_log(&channel) || keeps_newest(&channel)) {
             let known = self.clients[index].keys();
             if !known.is_empty() && self.rng.percent(30) {
                 let (first, again) = self.rng.pick(known);
@@ -98,17 +98,50 @@ impl World {
         }
         let uid = self.clients[index].uid();
         let id = (key.is_some() || self.rng.percent(80)).then(|| self.clients[index].id());
-        self.send_publication(index, id, Sent { channel, uid, key });
+        let about = self.about(index, &channel, key.as_ref());
+        if let Some(condition) = about.condition {
+            self.clients[index].conditions.insert(uid.clone(), condition);
+        }
+        if about.is_empty() {
+            key = Some(Key::parse(&uid).expect("a short text"));
+        }
+        let id = id.or_else(|| about.is_empty().then(|| self.clients[index].id()));
+        self.send_publication(index, id, Sent { channel, uid, key, about, head: 0, losses: 0 });
+    }
+
+    /// What a publish to this channel asks beside being stored.
+    fn about(&mut self, index: usize, channel: &ChannelName, key: Option<&Key>) -> About {
+        let mut about = About::default();
+        let conditional = if keeps_newest(channel) { 25 } else { 10 };
+        if channel.namespace() == "map" {
+            // A key is one entry's, so that a repeat is not about another.
+            let of_key = key.map(|key| key.as_str().bytes().map(usize::from).sum());
+            let number = of_key.unwrap_or_else(|| self.rng.draw() as usize) % self.setting.entries;
+            let name = format!("e{number}");
+            about.entry = Some(EntryName::parse(&name).expect("a short name"));
+        }
+        about.removes = keeps_newest(channel) && self.rng.percent(15);
+        if (keeps_newest(channel) || is_log(channel)) && self.rng.percent(conditional) {
+            let follow = self.clients[index].follows.get(channel);
+            let believed = follow.map(|follow| follow.believed(about.entry.as_ref()));
+            about.condition = Some(believed.unwrap_or_default());
+        }
+        about
     }
 
     fn send_publication(&mut self, index: usize, id: Option<i64>, sent: Sent) {
         // Some are just as large as they may be.
         let most = self.setting.chat.message_size_max - sent.uid.len() - 1;
         let size = if self.rng.percent(2) { most } else { self.rng.below(60) };
-        let payload = Payload::new(Form::Text, format!("{} {}", sent.uid, "x".repeat(size)));
-        let Sent { channel, key, .. } = sent.clone();
+        let text = format!("{} {}", sent.uid, "x".repeat(size));
+        let payload = Payload::new(Form::Text, if sent.about.is_empty() { String::new() } else { text });
+        let (head, losses) = (self.node.store.log(&sent.channel).head(), self.node.store.losses);
+        let sent = Sent { head, losses, ..sent };
+        let Sent { channel, key, about, .. } = sent.clone();
+        let About { condition, entry, removes } = about;
         self.clients[index].publishes(id, sent);
-        self.send(index, id, Action::Publish(Publish { key, ..Publish::new(channel, payload) }));
+        let publish = Publish { key, condition, entry, removes, ..Publish::new(channel, payload) };
+        self.send(index, id, Action::Publish(publish));
     }
 
     pub(crate) fn subscribe(&mut self, index: usize) {

@@ -81,7 +81,7 @@ pub(crate) fn check_recovery(
 }
 
 /// Who goes on from `since` goes on in the log: as it is, or as it was when the store had not lost its end yet.
-fn check_held(asked: &Asked, since: Position, channel: &ChannelName, truth: Truth<'_>) -> Checked {
+pub(crate) fn check_held(asked: &Asked, since: Position, channel: &ChannelName, truth: Truth<'_>) -> Checked {
     let lost_since = truth.store.losses > asked.losses && truth.was_place(channel, since);
     ensure(truth.log(channel).holds(since) || lost_since, Checker::Told, || {
         format!("one goes on from {since:?}, which is no place of the log")
@@ -108,7 +108,7 @@ fn check_replay(
 }
 
 /// `recovered: false` is never said without a cause.
-fn check_lost(
+pub(crate) fn check_lost(
     asked: &Asked,
     since: Position,
     reason: LostReason,

@@ -4,11 +4,14 @@
 //! What it hears is judged in `hearing`. It is moved by the world.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
-use trunkline_model::{ChannelName, ErrorCode, HistoryQuery, KEY_MAX, Key, Position, Start};
+use trunkline_model::{
+    ChannelName, EntryName, ErrorCode, HistoryQuery, KEY_MAX, Key, Offset, Position, Publication, Start,
+};
 
 use crate::node::Who;
-use crate::store::Log;
+use crate::store::{Log, uid_of};
 
 /// So many of the newest publications does a client remember by their payload.
 const HELD_MAX: usize = 64;
@@ -34,13 +37,19 @@ pub(crate) struct Follow {
     pub(crate) asked: Vec<Asked>,
     /// What is known from this and from earlier sessions.
     pub(crate) known: Option<Position>,
+    /// Of a `value` or a `map`: where the newest of each entry is that was told, and whether it says that it is gone.
+    pub(crate) entries: BTreeMap<Option<EntryName>, (u64, bool)>,
+    /// What came after this offset is among `entries`.
+    pub(crate) complete_after: u64,
     /// The newest of what it has read, without a hole up to `known`: offset and payload.
     held: VecDeque<(u64, Box<str>)>,
 }
 
 impl Follow {
     /// Takes the next publication.
-    pub(crate) fn take(&mut self, position: Position, uid: &str) {
+    pub(crate) fn take(&mut self, position: Position, publication: &Publication) {
+        let uid = uid_of(publication);
+        self.take_entry(publication);
         self.known = Some(position);
         self.held.push_back((position.offset.0, uid.into()));
         if self.held.len() > HELD_MAX {
@@ -52,13 +61,37 @@ impl Follow {
     pub(crate) fn jump(&mut self, to: Position) {
         self.known = Some(to);
         self.held.clear();
+        self.entries.clear();
+        self.complete_after = to.offset.0;
+    }
+
+    /// Takes the whole state at `place`, in the place of what it held.
+    pub(crate) fn take_state(&mut self, place: Position, state: &[Arc<Publication>]) {
+        self.jump(place);
+        state.iter().for_each(|publication| self.take_entry(publication));
+        self.complete_after = 0;
+    }
+
+    fn take_entry(&mut self, publication: &Publication) {
+        if let (Some(entry), Some(position)) = (publication.role.entry(), publication.position) {
+            self.entries.insert(entry.name.clone(), (position.offset.0, entry.removed));
+        }
+    }
+
+    /// What it believes to be the newest: of the entry, or of the channel.
+    pub(crate) fn believed(&self, name: Option<&EntryName>) -> Offset {
+        match name {
+            None => self.known.map_or(Offset::ZERO, |known| known.offset),
+            Some(_) => match self.entries.get(&name.cloned()) {
+                Some((offset, false)) => Offset(*offset),
+                Some((_, true)) | None => Offset::ZERO,
+            },
+        }
     }
 
     /// The newest offset up to which `log` has other publications than the client has read, if it has.
     pub(crate) fn differs(&self, log: &Log, up_to: u64) -> Option<u64> {
-        let same = |offset: u64, uid: &str| {
-            log.entry(offset).is_some_and(|entry| crate::store::uid_of(entry) == uid)
-        };
+        let same = |offset: u64, uid: &str| log.entry(offset).is_some_and(|entry| uid_of(entry) == uid);
         let other = self.held.iter().rev().find(|(offset, uid)| *offset <= up_to && !same(*offset, uid));
         other.map(|(offset, _)| *offset)
     }
@@ -70,6 +103,25 @@ pub(crate) struct Sent {
     pub(crate) channel: ChannelName,
     pub(crate) uid: String,
     pub(crate) key: Option<Key>,
+    pub(crate) about: About,
+    /// The head of the log when it was sent, and how often the store had lost its end.
+    pub(crate) head: u64,
+    pub(crate) losses: usize,
+}
+
+/// What a publish asks beside being stored.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) condition: Option<Offset>,
+    pub(crate) entry: Option<EntryName>,
+    pub(crate) removes: bool,
+}
+
+impl About {
+    /// Whether what is published is all said without a payload. Then the key is what tells it from others.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removes
+    }
 }
 
 /// A client, over all of its sessions.
@@ -104,6 +156,8 @@ pub(crate) struct Client {
     pub(crate) signals: HashMap<String, u64>,
     /// What was acknowledged, with its payload.
     pub(crate) acknowledged: Vec<(ChannelName, Position, Box<str>)>,
+    /// Payloads that are to be stored only after this offset.
+    pub(crate) conditions: HashMap<String, Offset>,
     /// Payloads that the server said are not in the log.
     pub(crate) refused: Vec<String>,
     keys: Vec<(ChannelName, Key)>,
@@ -130,6 +184,7 @@ impl Client {
             other: BTreeSet::new(),
             signals: HashMap::new(),
             acknowledged: Vec::new(),
+            conditions: HashMap::new(),
             refused: Vec::new(),
             keys: Vec::new(),
         }

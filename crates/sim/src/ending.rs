@@ -4,9 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use trunkline_model::Start;
+use trunkline_model::{Offset, Start};
 
 use crate::client::session_of;
+use crate::entries::check_stored;
 use crate::store::{Log, uid_of};
 use crate::truth::Truth;
 use crate::violation::{Checked, Checker, ensure};
@@ -85,6 +86,12 @@ impl World {
     fn check_the_logs(&self) -> Checked {
         let doubtful: HashSet<&str> =
             self.clients.iter().flat_map(|client| &client.doubtful).map(String::as_str).collect();
+        let conditions: HashMap<&str, Offset> = self
+            .clients
+            .iter()
+            .flat_map(|client| &client.conditions)
+            .map(|(uid, wanted)| (uid.as_str(), *wanted))
+            .collect();
         let mut uids = HashSet::new();
         for (channel, log) in self.node.store.logs() {
             let mut last = HashMap::new();
@@ -96,6 +103,9 @@ impl World {
                 ensure(before.is_none_or(|before| before < count), Checker::Order, || {
                     format!("{uid} is stored after number {before:?} in {channel}")
                 })?;
+                if let Some(wanted) = conditions.get(uid) {
+                    check_stored(entry, *wanted, log)?;
+                }
                 let first = uids.insert(uid);
                 ensure(first || entry.key.is_some(), Checker::OncePerKey, || {
                     format!("{uid} is stored twice")

@@ -8,11 +8,15 @@ use trunkline_model::{
 
 use crate::checks::{check_entry, check_page, check_place, check_recovery};
 use crate::client::{Asked, Client, Follow, session_of};
+use crate::entries::{
+    check_conflict, check_entrance, check_held_entries, check_merged, check_told, check_update,
+};
 use crate::node::Heard;
-use crate::store::uid_of;
+use crate::store::{name_of, uid_of};
 use crate::tally::Tally;
 use crate::truth::Truth;
 use crate::violation::{Checked, Checker, broken, ensure};
+use crate::world::keeps_newest;
 
 impl Client {
     pub(crate) fn hears(&mut self, heard: Heard, truth: Truth<'_>, tally: &mut Tally) -> Checked {
@@ -67,12 +71,19 @@ impl Client {
         let Some(place) = place else {
             return broken(Checker::Answers, format!("{name} gets {position:?} from a signal channel"));
         };
-        ensure(position.offset == place.offset.next(), Checker::Prefix, || {
-            format!("gap or double: {name} is at {place:?} of {} and gets {position:?}", publication.channel)
-        })?;
-        check_entry(publication, *place, truth)?;
+        if keeps_newest(&publication.channel) {
+            check_update(publication, *place, truth)?;
+        } else {
+            ensure(position.offset == place.offset.next(), Checker::Prefix, || {
+                format!(
+                    "gap or double: {name} is at {place:?} of {} and gets {position:?}",
+                    publication.channel
+                )
+            })?;
+            check_entry(publication, *place, truth)?;
+        }
         *place = position;
-        follow.take(position, uid);
+        follow.take(position, publication);
         Ok(())
     }
 
@@ -97,7 +108,8 @@ impl Client {
             return Ok(());
         };
         check_place(&subscribed, place, truth)?;
-        let start = check_recovery(&asked, &subscribed, place, truth, tally)?;
+        let check = if keeps_newest(&subscribed.channel) { check_entrance } else { check_recovery };
+        let start = check(&asked, &subscribed, place, truth, tally)?;
         if matches!(asked.start, Start::Since(from) | Start::CatchUp(from) if from == start)
             && follow.known == Some(start)
         {
@@ -110,6 +122,9 @@ impl Client {
         } else {
             check_keep(follow, &asked, &subscribed.recovery, truth.log(&subscribed.channel))?;
             follow.jump(start);
+        }
+        if let Some(state) = &subscribed.entries {
+            follow.take_state(place, state);
         }
         follow.live = Some((id, Some(start)));
         Ok(())
@@ -149,6 +164,10 @@ impl Client {
             })?;
         }
         follow.jump(place);
+        if let Some(state) = &subscribed.entries {
+            check_told(state, (0, place, false), log, truth)?;
+            follow.take_state(place, state);
+        }
         Ok(())
     }
 
@@ -171,7 +190,9 @@ impl Client {
     }
 
     fn published(&mut self, reply: Reply, truth: Truth<'_>, tally: &mut Tally) -> Checked {
-        let Reply::Published { id, channel, position, key, ts, duplicate, .. } = reply else { return Ok(()) };
+        let Reply::Published { id, channel, position, key, ts, duplicate, merged } = reply else {
+            return Ok(());
+        };
         let id = number(&id)?;
         let Some(sent) = self.sent.remove(&id) else {
             return broken(Checker::Answers, format!("{} did not publish {id}", self.name));
@@ -188,13 +209,21 @@ impl Client {
                 format!("{sent:?} is acknowledged at {position:?}, and is not there"),
             );
         };
-        if duplicate {
+        if merged {
+            tally.count("merged");
+            check_merged(&sent, entry, duplicate || self.doubtful.contains(&sent.uid), truth)?;
+            if uid_of(entry) != sent.uid {
+                self.refuse(sent.uid);
+            }
+        } else if duplicate {
             tally.count("duplicate");
-            ensure(key.is_some() && entry.key == key, Checker::OncePerKey, || {
+            // The first may have been overtaken by another publication to the same entry, unheard.
+            let overtaken = keeps_newest(&channel) && name_of(entry) == sent.about.entry.as_ref();
+            ensure(key.is_some() && (entry.key == key || overtaken), Checker::OncePerKey, || {
                 format!("{sent:?} is called a repeat of {entry:?}")
             })?;
-            if uid_of(entry) != sent.uid && !self.doubtful.contains(&sent.uid) {
-                self.refused.push(sent.uid);
+            if uid_of(entry) != sent.uid {
+                self.refuse(sent.uid);
             }
         } else {
             tally.count("published");
@@ -258,9 +287,14 @@ impl Client {
     fn take_refused(&mut self, id: i64) {
         if let Some(sent) = self.sent.remove(&id) {
             self.unanswered.remove(&sent.uid);
-            if !self.doubtful.contains(&sent.uid) {
-                self.refused.push(sent.uid);
-            }
+            self.refuse(sent.uid);
+        }
+    }
+
+    /// It is not stored, if no earlier attempt was.
+    fn refuse(&mut self, uid: String) {
+        if !self.doubtful.contains(&uid) {
+            self.refused.push(uid);
         }
     }
 
@@ -268,6 +302,10 @@ impl Client {
         let Some(sent) = self.sent.get(&id).cloned() else { return Ok(()) };
         let allowed = match fault.code {
             ErrorCode::Internal | ErrorCode::NotAvailable | ErrorCode::LimitExceeded => true,
+            ErrorCode::Conflict => {
+                check_conflict(&sent, fault.position, truth)?;
+                true
+            }
             ErrorCode::KeyExpired => {
                 let born = sent.key.as_ref().and_then(|key| key.born());
                 born.is_some_and(|born| born.0 + truth.rules.keys_ms < truth.now.0)
@@ -348,7 +386,10 @@ impl Client {
             if let Some((_, Some(place))) = follow.live {
                 let log = truth.log(channel);
                 let head = log.head();
-                quiet(place.offset.0 == head, &|| {
+                if keeps_newest(channel) {
+                    check_held_entries(name, follow, log)?;
+                }
+                quiet(place.offset.0 == head || keeps_newest(channel), &|| {
                     format!("all is quiet, but {name} is at {place:?} and the head of {channel} is {head}")
                 })?;
                 let other = follow.differs(log, u64::MAX);

@@ -17,6 +17,7 @@ mod calls;
 mod checks;
 mod client;
 mod ending;
+mod entries;
 mod hearing;
 mod node;
 mod rng;

@@ -59,6 +59,8 @@ pub(crate) struct Setting {
     pub(crate) spelled: bool,
     /// So many percent of what clients do is mischief.
     pub(crate) mischief: usize,
+    /// So many names do the entries of a map have.
+    pub(crate) entries: usize,
     pub(crate) weights: Weights,
 }
 
@@ -81,6 +83,7 @@ impl Setting {
             .map(|channel| name(channel))
             .collect();
         channels.push(name("live:a"));
+        channels.extend(rng.pick(&[None, Some("map:a"), Some("map:a"), Some("value:a")]).map(name));
         Self {
             workers,
             clients: rng.between(2, 6),
@@ -91,6 +94,7 @@ impl Setting {
             sluggish: (rng.below(workers.into()) as u16, rng.below(workers.into()) as u16),
             spelled: rng.percent(20),
             mischief: rng.pick(&[0, 5, 30]),
+            entries: rng.between(2, 4),
             weights: weights(rng),
         }
     }
@@ -99,6 +103,11 @@ impl Setting {
         let mut namespaces = Namespaces::default();
         namespaces.insert("chat", self.chat.clone());
         namespaces.insert("live", Namespace { message_size_max: 200, ..Namespace::of_kind(Kind::Signal) });
+        for (word, kind) in [("map", Kind::Map), ("value", Kind::Value)] {
+            let namespace =
+                Namespace { keys: self.chat.keys, message_size_max: 200, ..Namespace::of_kind(kind) };
+            namespaces.insert(word, namespace);
+        }
         namespaces
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use trunkline_dialect::json;
 use trunkline_model::{
-    Action, Command, CommandId, Connect, Form, HistoryQuery, Payload, Position, Publish, Push, Start,
+    Action, Command, CommandId, Connect, Form, HistoryQuery, Op, Payload, Position, Publish, Push, Start,
     Subscribe,
 };
 
@@ -104,12 +104,27 @@ fn spell_publish(text: &mut String, publish: &Publish) {
     quoted(text, "channel", publish.channel.as_str());
     let content = String::from_utf8_lossy(&publish.payload.bytes);
     match publish.payload.form {
+        // What is removed or deleted has no content.
+        _ if publish.payload.bytes.is_empty() => {}
         Form::Json => field(text, "data", &content),
         Form::Text => quoted(text, "text", &content),
         Form::Binary => quoted(text, "binary", &content),
     }
     if let Some(key) = &publish.key {
         quoted(text, "key", key.as_str());
+    }
+    if let Some(offset) = publish.condition {
+        field(text, "if", &format_args!("{{\"offset\":{offset}}}"));
+    }
+    if let Some(entry) = &publish.entry {
+        quoted(text, "entry", entry.as_str());
+    }
+    if let Some(reference) = publish.reference {
+        field(text, "ref", &reference.target);
+    }
+    let removes = publish.removes.then_some(Op::Delete);
+    if let Some(op) = publish.reference.map(|reference| reference.op).or(removes) {
+        quoted(text, "op", op.as_str());
     }
 }
 

@@ -12,8 +12,8 @@ use trunkline_backend::{
     Answer, Append, Appended, Head, Located, MemoryLog, Read, ReadResult, Request, StoreError, Ticket, Window,
 };
 use trunkline_model::{
-    Acknowledge, ChannelName, Epoch, Key, Offset, Op, Payload, Position, Publication, Publisher, Reference,
-    Role, Timestamp,
+    Acknowledge, ChannelName, EntryName, Epoch, Key, Offset, Op, Payload, Position, Publication, Publisher,
+    Reference, Role, Timestamp,
 };
 
 use crate::violation::{Checker, Violation};
@@ -103,6 +103,11 @@ impl Log {
                 *entry = Arc::new(entry.erase());
             }
         }
+    }
+
+    /// The newest publication of the entry of this name up to `last`, a removal too.
+    pub(crate) fn newest_of(&self, name: Option<&EntryName>, last: u64) -> Option<&Arc<Publication>> {
+        self.range(1, last).iter().rev().find(|publication| name_of(publication) == name)
     }
 
     fn epoch_at(&self, offset: u64) -> Option<Epoch> {
@@ -420,6 +425,20 @@ impl TestStore {
     }
 
     fn append_to_reference(&mut self, append: &Append, now: Timestamp) -> Appended {
+        let appended = self.add_to_reference(append, now);
+        let remembered = u64::try_from(append.keys.as_millis()).unwrap_or(u64::MAX);
+        let until = Timestamp(appended.ts.max(now).0.saturating_add(remembered));
+        for (publisher, key) in &append.overtaken {
+            let scope = (append.channel.clone(), publisher.clone(), key.clone());
+            let keys = &mut self.durable.keys;
+            if keys.get(&scope).is_none_or(|(_, until)| *until <= now) {
+                keys.insert(scope, (appended, until));
+            }
+        }
+        appended
+    }
+
+    fn add_to_reference(&mut self, append: &Append, now: Timestamp) -> Appended {
         let Durable { log, truth, keys } = &mut self.durable;
         let scope = append.key.clone().map(|key| (append.channel.clone(), append.publisher.clone(), key));
         let known = scope.as_ref().and_then(|scope| keys.get(scope)).filter(|(_, until)| now < *until);
@@ -443,11 +462,7 @@ impl TestStore {
         entry.role = append.role.clone();
         let appended = Appended { position, begins_epoch: entry.begins_epoch, ts, duplicate: false };
         channel.entries.push(Arc::new(entry));
-        let overtaken = append
-            .overtaken
-            .iter()
-            .map(|(publisher, key)| (append.channel.clone(), publisher.clone(), key.clone()));
-        for scope in scope.into_iter().chain(overtaken) {
+        if let Some(scope) = scope {
             let until = u64::try_from(append.keys.as_millis()).unwrap_or(u64::MAX);
             keys.insert(scope, (appended, Timestamp(ts.0.saturating_add(until))));
         }
@@ -508,8 +523,16 @@ fn ticket_of(request: &Request) -> Ticket {
     }
 }
 
-/// The unique part of a payload; what follows the blank is padding.
+/// The entry that a publication is the state of; `None` in a `value`, and in a log.
+pub(crate) fn name_of(publication: &Publication) -> Option<&EntryName> {
+    publication.role.entry().and_then(|entry| entry.name.as_ref())
+}
+
+/// The unique part of a payload; what follows the blank is padding. What has no payload of its own has it as its key.
 pub(crate) fn uid_of(publication: &Publication) -> &str {
+    if publication.role.entry().is_some_and(|entry| entry.removed) {
+        return publication.key.as_ref().map_or("(no key)", Key::as_str);
+    }
     let text = std::str::from_utf8(&publication.payload.bytes).unwrap_or("(no text)");
     text.split_once(' ').map_or(text, |(uid, _)| uid)
 }

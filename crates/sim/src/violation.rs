@@ -20,6 +20,12 @@ pub enum Checker {
     Acknowledged,
     /// Nothing is told or delivered before the store has it.
     Durable,
+    /// A subscriber of a `value` or a `map` never sees an entry go back.
+    EntryMonotone,
+    /// What a subscriber of a `value` or a `map` is told at once is all that is there, or all that has changed.
+    State,
+    /// What is stored under a condition stands right after what it named; a conflict has a cause.
+    Condition,
     /// A page is as new as its reader asks.
     MonotoneRead,
     /// A page or a list of newest entries is all of the range that it says it covers.
@@ -52,6 +58,9 @@ impl Checker {
         Self::OncePerKey,
         Self::Acknowledged,
         Self::Durable,
+        Self::EntryMonotone,
+        Self::State,
+        Self::Condition,
         Self::MonotoneRead,
         Self::Page,
         Self::Order,
@@ -75,6 +84,9 @@ impl Checker {
             Self::OncePerKey => "once-per-key",
             Self::Acknowledged => "acknowledged",
             Self::Durable => "durable",
+            Self::EntryMonotone => "entry-monotone",
+            Self::State => "state",
+            Self::Condition => "condition",
             Self::MonotoneRead => "monotone-read",
             Self::Page => "page",
             Self::Order => "order",

@@ -349,6 +349,11 @@ fn told(step: Option<u32>, what: &str) -> String {
     format!("{step:>5}  {what}")
 }
 
+/// Whether it keeps only the newest of each entry.
+pub(crate) fn keeps_newest(channel: &ChannelName) -> bool {
+    matches!(channel.namespace(), "map" | "value")
+}
+
 pub(crate) fn is_log(channel: &ChannelName) -> bool {
     channel.namespace() == "chat"
 }

@@ -42,8 +42,10 @@ fn whatever_happens_the_promises_hold() {
 }
 
 /// What the runs are there for.
-const REACHED: [&str; 22] = [
+const REACHED: [&str; 26] = [
     "bad_request",
+    "changes",
+    "conflict",
     "crash",
     "disk in trouble",
     "duplicate",
@@ -56,14 +58,16 @@ const REACHED: [&str; 22] = [
     "last",
     "limit",
     "limit_exceeded",
+    "merged",
     "mischief",
     "not_available",
     "page",
     "published",
-    "recovered",
     "recovered nothing",
+    "recovered",
     "rewound",
     "sent again",
+    "state",
     "trimmed",
 ];
 
