@@ -3,7 +3,7 @@
 
 use trunkline_model::{
     Action, ChannelName, Command, CommandId, Connect, EntryName, Epoch, ErrorCode, Form, HistoryQuery, Key,
-    Offset, Payload, Position, Publish, Secret, Start, Subscribe,
+    Offset, Op, Payload, Position, Publish, Reference, Secret, Start, Subscribe,
 };
 
 use crate::client::{About, Asked, Sent};
@@ -120,6 +120,7 @@ impl World {
             let name = format!("e{number}");
             about.entry = Some(EntryName::parse(&name).expect("a short name"));
         }
+        about.reference = self.reference(index, channel);
         about.removes = keeps_newest(channel) && self.rng.percent(15);
         if (keeps_newest(channel) || is_log(channel)) && self.rng.percent(conditional) {
             let follow = self.clients[index].follows.get(channel);
@@ -129,18 +130,36 @@ impl World {
         about
     }
 
+    /// One in seven of what is published to a log is about an earlier message, mostly one of the client's own.
+    fn reference(&mut self, index: usize, channel: &ChannelName) -> Option<Reference> {
+        if !is_log(channel) || !self.rng.percent(15) {
+            return None;
+        }
+        let own = self.clients[index].acknowledged.iter().rev().filter(|(of, ..)| of == channel);
+        let own = own.map(|(_, position, _)| position.offset).nth(self.rng.below(4));
+        let any = Offset(self.rng.below(self.node.store.log(channel).entries.len() + 2) as u64);
+        let target = own.filter(|_| self.rng.percent(70)).unwrap_or(any);
+        let op = self.rng.pick(&[Op::Edit, Op::Edit, Op::Delete, Op::React, Op::React, Op::Unreact]);
+        Some(Reference { target, op })
+    }
+
     fn send_publication(&mut self, index: usize, id: Option<i64>, sent: Sent) {
         // Some are just as large as they may be.
         let most = self.setting.chat.message_size_max - sent.uid.len() - 1;
         let size = if self.rng.percent(2) { most } else { self.rng.below(60) };
         let text = format!("{} {}", sent.uid, "x".repeat(size));
-        let payload = Payload::new(Form::Text, if sent.about.is_empty() { String::new() } else { text });
+        let text = match sent.about.reference.map(|about| about.op) {
+            Some(Op::React | Op::Unreact) => self.rng.pick(&["+1", "<3"]).to_owned(),
+            _ if sent.about.is_empty() => String::new(),
+            _ => text,
+        };
+        let payload = Payload::new(Form::Text, text);
         let (head, losses) = (self.node.store.log(&sent.channel).head(), self.node.store.losses);
         let sent = Sent { head, losses, ..sent };
         let Sent { channel, key, about, .. } = sent.clone();
-        let About { condition, entry, removes } = about;
+        let About { condition, entry, removes, reference } = about;
         self.clients[index].publishes(id, sent);
-        let publish = Publish { key, condition, entry, removes, ..Publish::new(channel, payload) };
+        let publish = Publish { key, condition, entry, removes, reference, ..Publish::new(channel, payload) };
         self.send(index, id, Action::Publish(publish));
     }
 
@@ -163,9 +182,10 @@ impl World {
             Start::Since(since) | Start::CatchUp(since) => self.node.store.log(channel).holds(since),
             Start::Next | Start::Last(_) => true,
         };
+        let head = self.node.store.log(channel).head();
         let (reads_failed, losses) = (self.node.store.reads_failed, self.node.store.losses);
         let id = self.clients[index].id();
-        self.clients[index].subscribes(channel, Asked { id, start, valid, reads_failed, losses });
+        self.clients[index].subscribes(channel, Asked { id, start, head, valid, reads_failed, losses });
         id
     }
 

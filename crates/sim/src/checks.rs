@@ -7,6 +7,7 @@ use trunkline_model::{
 };
 
 use crate::client::Asked;
+use crate::folding::{binding, check_erased, check_folded};
 use crate::store::Log;
 use crate::tally::Tally;
 use crate::truth::Truth;
@@ -53,8 +54,10 @@ pub(crate) fn check_recovery(
                 return Ok(place);
             }
             let first = subscribed.floor.0;
-            let range = Range { first, last: place.offset.0, count: count.into(), newest: true };
-            check_items(items, *more, range, log, truth)?;
+            let last = place.offset.0;
+            check_erased(items.iter().map(|item| &**item), binding(asked.head, place.offset), log)?;
+            let range = Range { first, last, top: last, count: count.into(), newest: true };
+            check_items(items, (*more, None), range, log, truth)?;
             Ok(place)
         }
         (Start::CatchUp(since), Recovery::CatchingUp(count), None) => {
@@ -68,7 +71,7 @@ pub(crate) fn check_recovery(
         (Start::Since(since) | Start::CatchUp(since), Recovery::Recovered(entries), None) => {
             tally.count(if entries.is_empty() { "recovered nothing" } else { "recovered" });
             check_held(asked, since, &subscribed.channel, truth)?;
-            check_replay(since, entries, place, (&subscribed.channel, truth))?;
+            check_replay((asked, since), entries, place, (&subscribed.channel, truth))?;
             Ok(since)
         }
         (Start::Since(since) | Start::CatchUp(since), Recovery::Lost { reason, .. }, None) => {
@@ -89,7 +92,7 @@ pub(crate) fn check_held(asked: &Asked, since: Position, channel: &ChannelName, 
 }
 
 fn check_replay(
-    since: Position,
+    (asked, since): (&Asked, Position),
     entries: &[Arc<Publication>],
     place: Position,
     (channel, truth): (&ChannelName, Truth<'_>),
@@ -102,6 +105,11 @@ fn check_replay(
         format!("the replay of ({since:?}, {place:?}] is {places:?}")
     })?;
     let bytes: usize = entries.iter().map(|entry| entry.cost()).sum();
+    check_erased(
+        entries.iter().map(|entry| &**entry),
+        binding(asked.head, place.offset),
+        truth.log(channel),
+    )?;
     let (entries_max, bytes_max) = truth.rules.recover;
     let within = entries.len() as u64 <= entries_max && bytes <= bytes_max;
     ensure(within, Checker::Caps, || format!("{} entries, {bytes} bytes are replayed", entries.len()))
@@ -133,7 +141,9 @@ pub(crate) fn check_lost(
             })?;
             check_held(asked, since, channel, truth)?;
             let missed = log.range(since.offset.0 + 1, place.offset.0);
-            let bytes: usize = missed.iter().map(|entry| entry.cost()).sum();
+            // What was erased meanwhile may have counted.
+            let before = (since.offset.0 + 1..=place.offset.0).filter_map(|offset| log.original(offset));
+            let bytes: usize = before.map(|entry| entry.cost()).sum();
             let (entries_max, bytes_max) = truth.rules.recover;
             let beyond = missed.len() as u64 > entries_max || bytes > bytes_max || !truth.is_steady();
             founded(beyond, &|| {
@@ -147,15 +157,26 @@ pub(crate) fn check_lost(
 }
 
 /// The range that a page is taken from, and how much of it.
-struct Range {
-    first: u64,
-    last: u64,
-    count: u64,
-    newest: bool,
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// Up to where the log was known when the page was made.
+    pub(crate) top: u64,
+    pub(crate) count: u64,
+    pub(crate) newest: bool,
 }
 
 /// `items` are what `range` holds, to the last entry that fits.
-fn check_items(items: &[Arc<Publication>], more: bool, range: Range, log: &Log, truth: Truth<'_>) -> Checked {
+fn check_items(
+    items: &[Arc<Publication>],
+    (more, covered): (bool, Option<(u64, u64)>),
+    range: Range,
+    log: &Log,
+    truth: Truth<'_>,
+) -> Checked {
+    if truth.is_steady() && log.has_references() {
+        return check_folded(items, covered, more, (&range, log, truth));
+    }
     let mut expect = Vec::new();
     let (mut bytes, held) = (0, log.range(range.first, range.last));
     let ordered: Box<dyn Iterator<Item = _>> =
@@ -194,7 +215,7 @@ fn check_trimmed_items(items: &[Arc<Publication>], range: &Range, log: &Log) -> 
 }
 
 /// A page is what it says of the range that it says, and as new as it was asked to be.
-pub(crate) fn check_page(query: &HistoryQuery, page: &Page, truth: Truth<'_>) -> Checked {
+pub(crate) fn check_page(query: &HistoryQuery, asked_head: u64, page: &Page, truth: Truth<'_>) -> Checked {
     let log = truth.log(&query.channel);
     let top = Position { epoch: page.epoch, offset: page.top };
     let was_place = |position| truth.was_place(&query.channel, position);
@@ -206,12 +227,17 @@ pub(crate) fn check_page(query: &HistoryQuery, page: &Page, truth: Truth<'_>) ->
     let last = query.before.map_or(page.top.0, |before| before.prev().0.min(page.top.0));
     let first = query.after.map_or(page.floor.0, |after| page.floor.0.max(after.0.saturating_add(1)));
     let count = query.limit.map_or(truth.rules.page_default, u64::from);
-    let range = Range { first, last, count, newest: query.after.is_none() };
-    check_items(&page.items, page.more, range, log, truth)?;
+    let items = page.items.iter().map(|item| &**item);
+    check_erased(items, binding(asked_head, page.top), log)?;
+    let range = Range { first, last, top: page.top.0, count, newest: query.after.is_none() };
+    check_items(&page.items, (page.more, Some((page.lo.0, page.hi.0))), range, log, truth)?;
     let offset_of = |entry: &Publication| entry.position.map_or(Offset::ZERO, |position| position.offset);
     let covered = match (page.items.first(), page.items.last()) {
+        (Some(lowest), Some(highest)) if log.has_references() || !truth.is_steady() => {
+            page.lo <= offset_of(lowest) && offset_of(highest) <= page.hi
+        }
         (Some(lowest), Some(highest)) => (page.lo, page.hi) == (offset_of(lowest), offset_of(highest)),
-        _ => page.lo.0 == page.hi.0.saturating_add(1),
+        _ => log.has_references() || page.lo.0 == page.hi.0.saturating_add(1),
     };
     ensure(covered, Checker::Page, || {
         format!("a page of {} items covers {}..{}", page.items.len(), page.lo, page.hi)

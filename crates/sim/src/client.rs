@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use trunkline_model::{
-    ChannelName, EntryName, ErrorCode, HistoryQuery, KEY_MAX, Key, Offset, Position, Publication, Start,
+    ChannelName, EntryName, ErrorCode, HistoryQuery, KEY_MAX, Key, Offset, Op, Position, Publication,
+    Reference, Start,
 };
 
 use crate::node::Who;
@@ -21,6 +22,8 @@ const HELD_MAX: usize = 64;
 pub(crate) struct Asked {
     pub(crate) id: i64,
     pub(crate) start: Start,
+    /// The head of the log when it was asked.
+    pub(crate) head: u64,
     /// Whether the log held the place when it was asked.
     pub(crate) valid: bool,
     /// How many reads had failed when it was asked.
@@ -47,8 +50,7 @@ pub(crate) struct Follow {
 
 impl Follow {
     /// Takes the next publication.
-    pub(crate) fn take(&mut self, position: Position, publication: &Publication) {
-        let uid = uid_of(publication);
+    pub(crate) fn take(&mut self, position: Position, publication: &Publication, uid: &str) {
         self.take_entry(publication);
         self.known = Some(position);
         self.held.push_back((position.offset.0, uid.into()));
@@ -91,7 +93,7 @@ impl Follow {
 
     /// The newest offset up to which `log` has other publications than the client has read, if it has.
     pub(crate) fn differs(&self, log: &Log, up_to: u64) -> Option<u64> {
-        let same = |offset: u64, uid: &str| log.entry(offset).is_some_and(|entry| uid_of(entry) == uid);
+        let same = |offset: u64, uid: &str| log.original(offset).is_some_and(|entry| uid_of(entry) == uid);
         let other = self.held.iter().rev().find(|(offset, uid)| *offset <= up_to && !same(*offset, uid));
         other.map(|(offset, _)| *offset)
     }
@@ -115,12 +117,13 @@ pub(crate) struct About {
     pub(crate) condition: Option<Offset>,
     pub(crate) entry: Option<EntryName>,
     pub(crate) removes: bool,
+    pub(crate) reference: Option<Reference>,
 }
 
 impl About {
-    /// Whether what is published is all said without a payload. Then the key is what tells it from others.
+    /// Whether what is published has no payload of its own. Then the key is what tells it from others.
     pub(crate) fn is_empty(&self) -> bool {
-        self.removes
+        self.removes || self.reference.is_some_and(|about| about.op != Op::Edit)
     }
 }
 
@@ -146,8 +149,8 @@ pub(crate) struct Client {
     pub(crate) doubtful: HashSet<String>,
     /// Own publications that are to be answered, so that their broadcast must not come yet.
     pub(crate) unanswered: HashSet<String>,
-    /// Questions for pages: whether `at` was of the log, and how many reads had failed.
-    pub(crate) pages: BTreeMap<i64, (HistoryQuery, bool, usize)>,
+    /// Questions for pages: whether `at` was of the log, how many reads had failed, and the log's head.
+    pub(crate) pages: BTreeMap<i64, (HistoryQuery, bool, usize, u64)>,
     /// Commands that are wrong, with the only answer that is right.
     pub(crate) wrong: BTreeMap<i64, ErrorCode>,
     /// Other commands without an answer.
@@ -282,7 +285,7 @@ impl Client {
 
     pub(crate) fn pages(&mut self, id: i64, query: HistoryQuery, log: &Log, reads_failed: usize) {
         let valid = query.at.is_none_or(|at| log.holds(at));
-        self.pages.insert(id, (query, valid, reads_failed));
+        self.pages.insert(id, (query, valid, reads_failed, log.head()));
     }
 
     pub(crate) fn awaits(&mut self, id: i64) {

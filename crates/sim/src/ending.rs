@@ -95,7 +95,7 @@ impl World {
         let mut uids = HashSet::new();
         for (channel, log) in self.node.store.logs() {
             let mut last = HashMap::new();
-            for entry in &log.entries {
+            for entry in (1..=log.head()).filter_map(|offset| log.original(offset)) {
                 let uid = uid_of(entry);
                 let (session, count) = session_of(uid);
                 // What was sent again stands where it was sent again.
@@ -135,7 +135,7 @@ impl World {
     /// What was acknowledged is there, but for what went with a restored backup.
     fn check_what_was_said(&self) -> Checked {
         for (channel, position, uid) in self.clients.iter().flat_map(|client| &client.acknowledged) {
-            let entry = self.node.store.log(channel).entry(position.offset.0);
+            let entry = self.node.store.log(channel).original(position.offset.0);
             let there =
                 entry.is_some_and(|entry| entry.position == Some(*position) && uid_of(entry) == &**uid);
             ensure(there || self.node.store.has_lost(uid), Checker::Acknowledged, || {

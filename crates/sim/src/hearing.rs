@@ -11,6 +11,7 @@ use crate::client::{Asked, Client, Follow, session_of};
 use crate::entries::{
     check_conflict, check_entrance, check_held_entries, check_merged, check_told, check_update,
 };
+use crate::folding::{check_refused, is_same_reaction};
 use crate::node::Heard;
 use crate::store::{name_of, uid_of};
 use crate::tally::Tally;
@@ -51,7 +52,10 @@ impl Client {
     }
 
     fn message(&mut self, publication: &Publication, truth: Truth<'_>) -> Checked {
-        let (name, uid) = (&self.name, uid_of(publication));
+        // Of what was erased only the log can say what it was.
+        let stored = publication.position.and_then(|at| truth.store.ever_at(&publication.channel, at));
+        let (name, uid) =
+            (&self.name, stored.map_or_else(|| uid_of(publication), |(stored, _)| uid_of(stored)));
         // Under a store that was opened again the hub may read what it has no answer to yet; in about one of 15,000 runs
         // it tells it too early.
         ensure(!self.unanswered.contains(uid) || truth.store.reopened > 0, Checker::Order, || {
@@ -83,7 +87,7 @@ impl Client {
             check_entry(publication, *place, truth)?;
         }
         *place = position;
-        follow.take(position, publication);
+        follow.take(position, publication, uid);
         Ok(())
     }
 
@@ -219,7 +223,8 @@ impl Client {
             tally.count("duplicate");
             // The first may have been overtaken by another publication to the same entry, unheard.
             let overtaken = keeps_newest(&channel) && name_of(entry) == sent.about.entry.as_ref();
-            ensure(key.is_some() && (entry.key == key || overtaken), Checker::OncePerKey, || {
+            let repeats = key.is_some() && (entry.key == key || overtaken);
+            ensure(repeats || is_same_reaction(&sent, entry), Checker::OncePerKey, || {
                 format!("{sent:?} is called a repeat of {entry:?}")
             })?;
             if uid_of(entry) != sent.uid {
@@ -227,6 +232,7 @@ impl Client {
             }
         } else {
             tally.count("published");
+            sent.about.reference.iter().for_each(|about| tally.count(about.op.as_str()));
             ensure(uid_of(entry) == sent.uid, Checker::Acknowledged, || {
                 format!("{sent:?} is acknowledged at {position:?}, where {} is", uid_of(entry))
             })?;
@@ -257,7 +263,7 @@ impl Client {
         ensure(fault.code != ErrorCode::Internal, Checker::Answers, || {
             format!("only a publish may end in `internal`: {fault:?}")
         })?;
-        if let Some((query, valid, reads_failed)) = self.pages.remove(&id) {
+        if let Some((query, valid, reads_failed, _)) = self.pages.remove(&id) {
             let held = valid && query.at.is_none_or(|at| truth.log(&query.channel).holds(at));
             let unfounded = fault.code == ErrorCode::Rewound && held;
             ensure(!unfounded, Checker::NoFalseAlarm, || {
@@ -306,6 +312,10 @@ impl Client {
                 check_conflict(&sent, fault.position, truth)?;
                 true
             }
+            ErrorCode::NotFound | ErrorCode::BadRequest | ErrorCode::Forbidden => {
+                check_refused(&sent, fault.code, truth)?;
+                true
+            }
             ErrorCode::KeyExpired => {
                 let born = sent.key.as_ref().and_then(|key| key.born());
                 born.is_some_and(|born| born.0 + truth.rules.keys_ms < truth.now.0)
@@ -350,11 +360,13 @@ impl Client {
     }
 
     fn page(&mut self, id: i64, page: &Page, truth: Truth<'_>, tally: &mut Tally) -> Checked {
-        let Some((query, ..)) = self.pages.remove(&id) else {
+        let Some((query, .., head)) = self.pages.remove(&id) else {
             return broken(Checker::Answers, format!("{} did not ask for page {id}", self.name));
         };
         tally.count("page");
-        check_page(&query, page, truth)
+        tally.add("folded item", page.items.iter().filter(|item| item.fold.is_some()).count() as u64);
+        tally.add("erased item", page.items.iter().filter(|item| item.erased).count() as u64);
+        check_page(&query, head, page, truth)
     }
 
     /// The number of the subscribe that is answered. Those of `connect` are answered without an id, in order.

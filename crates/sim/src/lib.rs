@@ -18,6 +18,7 @@ mod checks;
 mod client;
 mod ending;
 mod entries;
+mod folding;
 mod hearing;
 mod node;
 mod rng;

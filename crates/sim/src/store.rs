@@ -39,6 +39,8 @@ pub struct Log {
     trimmed: u64,
     /// What was trimmed when the node started.
     trimmed_at_start: u64,
+    /// What was erased: by which deletion, and as it was stored.
+    erased: BTreeMap<u64, (u64, Arc<Publication>)>,
 }
 
 impl Log {
@@ -64,6 +66,21 @@ impl Log {
     #[must_use]
     pub fn entry(&self, offset: u64) -> Option<&Arc<Publication>> {
         self.entries.get(usize::try_from(offset.checked_sub(1)?).ok()?)
+    }
+
+    /// The entry at this offset as it was stored, even if it was erased since.
+    pub(crate) fn original(&self, offset: u64) -> Option<&Arc<Publication>> {
+        self.erased.get(&offset).map(|(_, original)| original).or_else(|| self.entry(offset))
+    }
+
+    /// The offset of the deletion that has erased this entry.
+    pub(crate) fn erased_by(&self, offset: u64) -> Option<u64> {
+        self.erased.get(&offset).map(|(by, _)| *by)
+    }
+
+    /// Whether anything in it is about an earlier message.
+    pub(crate) fn has_references(&self) -> bool {
+        self.entries.iter().any(|entry| entry.role.reference().is_some())
     }
 
     /// `first..=last`, as far as it is there.
@@ -98,8 +115,10 @@ impl Log {
     /// Erases the message at `target` and its edits.
     fn erase(&mut self, target: Offset) {
         let edit = Role::Reference(Reference { target, op: Op::Edit });
-        for entry in &mut self.entries {
-            if entry.role == edit || entry.position.is_some_and(|position| position.offset == target) {
+        let by = self.head() + 1;
+        for (offset, entry) in (1..).zip(&mut self.entries) {
+            if entry.role == edit || offset == target.0 {
+                self.erased.entry(offset).or_insert_with(|| (by, Arc::clone(entry)));
                 *entry = Arc::new(entry.erase());
             }
         }
@@ -313,7 +332,8 @@ impl TestStore {
         for (channel, log) in now.truth {
             let kept = self.log(&channel).entries.len();
             let mut before = log.entries[..kept].last().and_then(|entry| entry.position);
-            for entry in &log.entries[kept..] {
+            for offset in kept as u64 + 1..=log.head() {
+                let Some(entry) = log.original(offset) else { continue };
                 let Some(position) = entry.position else { continue };
                 self.lost.insert(uid_of(entry).into());
                 self.gone.insert((channel.clone(), position), (Arc::clone(entry), before));
@@ -324,14 +344,14 @@ impl TestStore {
         count
     }
 
-    /// What is, or was, stored under `position`, and the place before it.
+    /// What is, or was, stored under `position`, and the place before it. Of what was erased, what it was.
     pub(crate) fn ever_at(
         &self,
         channel: &ChannelName,
         position: Position,
     ) -> Option<(&Arc<Publication>, Option<Position>)> {
         let log = self.log(channel);
-        if let Some(entry) = log.entry(position.offset.0).filter(|_| log.holds(position)) {
+        if let Some(entry) = log.original(position.offset.0).filter(|_| log.holds(position)) {
             let before = log.entry(position.offset.prev().0).and_then(|entry| entry.position);
             return Some((entry, before));
         }
@@ -370,7 +390,8 @@ impl TestStore {
     /// The truth about one channel.
     #[must_use]
     pub fn log(&self, channel: &ChannelName) -> &Log {
-        static EMPTY: Log = Log { entries: Vec::new(), trimmed: 0, trimmed_at_start: 0 };
+        static EMPTY: Log =
+            Log { entries: Vec::new(), trimmed: 0, trimmed_at_start: 0, erased: BTreeMap::new() };
         self.durable.truth.get(channel).unwrap_or(&EMPTY)
     }
 
@@ -530,7 +551,8 @@ pub(crate) fn name_of(publication: &Publication) -> Option<&EntryName> {
 
 /// The unique part of a payload; what follows the blank is padding. What has no payload of its own has it as its key.
 pub(crate) fn uid_of(publication: &Publication) -> &str {
-    if publication.role.entry().is_some_and(|entry| entry.removed) {
+    let removes = publication.role.entry().is_some_and(|entry| entry.removed);
+    if removes || publication.role.reference().is_some_and(|about| about.op != Op::Edit) {
         return publication.key.as_ref().map_or("(no key)", Key::as_str);
     }
     let text = std::str::from_utf8(&publication.payload.bytes).unwrap_or("(no text)");

@@ -48,7 +48,8 @@ impl<'a> Truth<'a> {
             let Some(position) = entry.position else { return false };
             let known = self.store.ever_at(channel, position);
             let next = known.is_some_and(|(known, before)| {
-                **known == *entry && (before.is_none() && at.offset == Offset::ZERO || before == Some(at))
+                is_told_as(known, entry)
+                    && (before.is_none() && at.offset == Offset::ZERO || before == Some(at))
             });
             at = position;
             next
@@ -58,4 +59,9 @@ impl<'a> Truth<'a> {
     pub(crate) fn log(&self, channel: &ChannelName) -> &'a Log {
         self.store.log(channel)
     }
+}
+
+/// Whether this is what was stored, or what a deletion has left of it.
+fn is_told_as(stored: &Publication, told: &Publication) -> bool {
+    *stored == *told || told.erased && stored.erase() == *told
 }

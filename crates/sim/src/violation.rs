@@ -26,6 +26,8 @@ pub enum Checker {
     State,
     /// What is stored under a condition stands right after what it named; a conflict has a cause.
     Condition,
+    /// What was deleted is in no replay and no page that was asked for later.
+    Erased,
     /// A page is as new as its reader asks.
     MonotoneRead,
     /// A page or a list of newest entries is all of the range that it says it covers.
@@ -61,6 +63,7 @@ impl Checker {
         Self::EntryMonotone,
         Self::State,
         Self::Condition,
+        Self::Erased,
         Self::MonotoneRead,
         Self::Page,
         Self::Order,
@@ -87,6 +90,7 @@ impl Checker {
             Self::EntryMonotone => "entry-monotone",
             Self::State => "state",
             Self::Condition => "condition",
+            Self::Erased => "erased",
             Self::MonotoneRead => "monotone-read",
             Self::Page => "page",
             Self::Order => "order",

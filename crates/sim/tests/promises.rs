@@ -42,15 +42,19 @@ fn whatever_happens_the_promises_hold() {
 }
 
 /// What the runs are there for.
-const REACHED: [&str; 26] = [
+const REACHED: [&str; 33] = [
     "bad_request",
     "changes",
     "conflict",
     "crash",
+    "delete",
     "disk in trouble",
     "duplicate",
+    "edit",
     "entries lost with a backup",
+    "erased item",
     "fell behind",
+    "folded item",
     "full queue",
     "held back",
     "internal",
@@ -61,14 +65,17 @@ const REACHED: [&str; 26] = [
     "merged",
     "mischief",
     "not_available",
+    "not_found",
     "page",
     "published",
+    "react",
     "recovered nothing",
     "recovered",
     "rewound",
     "sent again",
     "state",
     "trimmed",
+    "unreact",
 ];
 
 #[test]
