@@ -124,7 +124,10 @@ impl Client {
                 format!("{name} goes on from {start:?} though the log has something else at {other:?}")
             })?;
         } else {
-            check_keep(follow, &asked, &subscribed.recovery, truth.log(&subscribed.channel))?;
+            // What the store has lost since it was asked may be less than what is said to be kept.
+            if truth.store.losses == asked.losses {
+                check_keep(follow, &asked, &subscribed.recovery, truth.log(&subscribed.channel))?;
+            }
             follow.jump(start);
         }
         if let Some(state) = &subscribed.entries {
