@@ -140,6 +140,17 @@ pub(crate) fn check_conflict(sent: &Sent, told: Option<Position>, truth: Truth<'
     })
 }
 
+/// A removal without a key is refused only if its entry was not there at some moment between asking and the answer. With
+/// a key it may be the repeat of one that succeeded.
+pub(crate) fn check_nothing_to_remove(sent: &Sent, truth: Truth<'_>) -> Checked {
+    let log = truth.log(&sent.channel);
+    let mut moments = sent.head..=log.head();
+    let absent = moments.any(|last| newest(log, sent.about.entry.as_ref(), last) == 0);
+    ensure(sent.key.is_none() && absent || truth.store.losses > sent.losses, Checker::NoFalseAlarm, || {
+        format!("{sent:?} is refused, and there is something to remove")
+    })
+}
+
 /// What is stored under a condition stands right after what it named.
 pub(crate) fn check_stored(stored: &Publication, wanted: Offset, log: &Log) -> Checked {
     let before = newest(log, name_of(stored), offset_of(stored) - 1);

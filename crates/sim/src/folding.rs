@@ -90,6 +90,9 @@ fn check_fold(item: &Publication, top: u64, log: &Log) -> Checked {
 /// What may be said against something about an earlier message, as the log is, or was when it was sent.
 pub(crate) fn check_refused(sent: &Sent, code: ErrorCode, truth: Truth<'_>) -> Checked {
     let log = truth.log(&sent.channel);
+    if sent.about.removes && code == ErrorCode::NotFound {
+        return crate::entries::check_nothing_to_remove(sent, truth);
+    }
     let Some(about) = sent.about.reference else {
         return ensure(false, Checker::NoFalseAlarm, || format!("{sent:?} is refused as {code}"));
     };

@@ -281,9 +281,8 @@ impl Log {
         let name = stored.role.entry().and_then(|entry| entry.name.clone());
         let before = latest.state(&name).map(|before| before.cost());
         if stored.publish.removes {
-            // What is under way may be about to add it.
-            let may_be_there = before.is_some() || queued > 0;
-            return if may_be_there {
+            // What is under way may be about to add it, and one with a key may repeat one that succeeded.
+            return if before.is_some() || queued > 0 || stored.publish.key.is_some() {
                 Ok(())
             } else {
                 Err(Fault::new(ErrorCode::NotFound, "there is no such entry to remove"))

@@ -96,6 +96,51 @@ fn what_waits_together_is_merged() {
 }
 
 #[test]
+fn one_with_a_key_takes_nobodys_place() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    let keyed = |id, text| {
+        let key = Some(trunkline_model::Key::parse("k").unwrap());
+        Action::Publish(Publish { key, ..entry("x", text) }).command().id(id)
+    };
+    check(node.asks(ann, keyed(1, "1")), &["[1] published chat:a a1 key k"]);
+    node.hold_appends = true;
+    for command in [set("y", "2").id(2), set("x", "3").id(3), keyed(4, "1")] {
+        node.does(ann, command);
+    }
+    node.hold_appends = false;
+    node.settle();
+    // What had waited is stored, though what came after it was a repeat.
+    let answers = ["[2] published chat:a a2", "[3] published chat:a a3", "[4] published chat:a a1 key k dup"];
+    check(node.hears(ann), &answers);
+    check(node.asks(ann, subscribe(NEAR, Start::Next)), &["subscribed chat:a a3 floor 1, state [y=2 x=3]"]);
+}
+
+#[test]
+fn removing_what_is_not_there_is_refused() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    check(node.asks(ann, remove("x").id(1)), &["[1] error not_found chat:a"]);
+    assert_eq!(node.store.appends_asked, 0);
+    // What is under way may be about to add it.
+    node.hold_appends = true;
+    node.does(ann, set("x", "1").id(2));
+    node.does(ann, remove("x").id(3));
+    node.hold_appends = false;
+    node.settle();
+    check(node.hears(ann), &["[2] published chat:a a1", "[3] published chat:a a2"]);
+    // What has a key may be the repeat of a removal that was stored: the store knows.
+    node.asks(ann, set("x", "3"));
+    let key = Some(trunkline_model::Key::parse("k").unwrap());
+    let keyed = |id| {
+        let key = key.clone();
+        Action::Publish(Publish { removes: true, key, ..entry("x", "") }).command().id(id)
+    };
+    check(node.asks(ann, keyed(4)), &["[4] published chat:a a4 key k"]);
+    check(node.asks(ann, keyed(5)), &["[5] published chat:a a4 key k dup"]);
+}
+
+#[test]
 fn a_slow_subscriber_is_given_what_is_newest() {
     let mut node = node();
     let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
@@ -212,6 +257,18 @@ fn a_removal_that_failed_is_tried_again() {
     node.pass(Duration::from_millis(1_000));
     check(node.hears(ann), &["chat:a a2 -x "]);
     assert_eq!(node.store.appends_asked, 3);
+}
+
+#[test]
+fn an_entry_goes_though_nobody_is_there() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    let ttl = Some(trunkline_model::Limits::default().channel_idle * 3);
+    node.does(ann, Action::Publish(Publish { ttl, ..entry("x", "1") }).command());
+    for _ in 0..4 {
+        node.pass(trunkline_model::Limits::default().channel_idle);
+    }
+    assert_eq!(node.store.appends_asked, 2);
 }
 
 fn paced(per_second: u32) -> Command {
