@@ -237,7 +237,7 @@ pub(crate) fn check_page(query: &HistoryQuery, asked_head: u64, page: &Page, tru
             page.lo <= offset_of(lowest) && offset_of(highest) <= page.hi
         }
         (Some(lowest), Some(highest)) => (page.lo, page.hi) == (offset_of(lowest), offset_of(highest)),
-        _ => log.has_references() || page.lo.0 == page.hi.0.saturating_add(1),
+        _ => log.has_references() || !truth.is_steady() || page.lo.0 == page.hi.0.saturating_add(1),
     };
     ensure(covered, Checker::Page, || {
         format!("a page of {} items covers {}..{}", page.items.len(), page.lo, page.hi)
