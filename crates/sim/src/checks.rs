@@ -55,7 +55,7 @@ pub(crate) fn check_recovery(
             }
             let first = subscribed.floor.0;
             let last = place.offset.0;
-            check_erased(items.iter().map(|item| &**item), binding(asked.head, place.offset), log)?;
+            check_erased(items.iter().map(|item| &**item), binding(asked.head, place.offset, truth), log)?;
             let range = Range { first, last, top: last, count: count.into(), newest: true };
             check_items(items, (*more, None), range, log, truth)?;
             Ok(place)
@@ -107,7 +107,7 @@ fn check_replay(
     let bytes: usize = entries.iter().map(|entry| entry.cost()).sum();
     check_erased(
         entries.iter().map(|entry| &**entry),
-        binding(asked.head, place.offset),
+        binding(asked.head, place.offset, truth),
         truth.log(channel),
     )?;
     let (entries_max, bytes_max) = truth.rules.recover;
@@ -228,7 +228,7 @@ pub(crate) fn check_page(query: &HistoryQuery, asked_head: u64, page: &Page, tru
     let first = query.after.map_or(page.floor.0, |after| page.floor.0.max(after.0.saturating_add(1)));
     let count = query.limit.map_or(truth.rules.page_default, u64::from);
     let items = page.items.iter().map(|item| &**item);
-    check_erased(items, binding(asked_head, page.top), log)?;
+    check_erased(items, binding(asked_head, page.top, truth), log)?;
     let range = Range { first, last, top: page.top.0, count, newest: query.after.is_none() };
     check_items(&page.items, (page.more, Some((page.lo.0, page.hi.0))), range, log, truth)?;
     let offset_of = |entry: &Publication| entry.position.map_or(Offset::ZERO, |position| position.offset);

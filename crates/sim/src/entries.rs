@@ -114,12 +114,12 @@ pub(crate) fn check_held_entries(name: &str, follow: &Follow, log: &Log) -> Chec
     Ok(())
 }
 
-/// What overtook `sent` was stored after `sent` was asked for, under the same name. If it was sent before, or what
-/// overtook it was, the first of them may be named.
-pub(crate) fn check_merged(sent: &Sent, by: &Publication, repeats: bool, truth: Truth<'_>) -> Checked {
+/// What overtook `sent` was stored after `sent` was asked for, under the same name. If it was sent before, `doubtful`, what
+/// overtook it then may be named.
+pub(crate) fn check_merged(sent: &Sent, by: &Publication, doubtful: bool, truth: Truth<'_>) -> Checked {
     let same = by.role.entry().is_some() && name_of(by) == sent.about.entry.as_ref();
-    let other = crate::store::uid_of(by) != sent.uid || repeats;
-    let later = offset_of(by) > sent.head || repeats || truth.store.losses > sent.losses;
+    let other = crate::store::uid_of(by) != sent.uid || doubtful;
+    let later = offset_of(by) > sent.head || doubtful || truth.store.losses > sent.losses;
     ensure(same && later && other, Checker::Acknowledged, || {
         format!("{sent:?} is said to be overtaken by {by:?}")
     })

@@ -118,7 +118,7 @@ pub(crate) fn is_same_reaction(sent: &Sent, stored: &Publication) -> bool {
 }
 
 /// Up to where deletions bind an answer that was asked for when the log's head was `asked`, and that is right up to
-/// `place`.
-pub(crate) fn binding(asked: u64, place: Offset) -> u64 {
-    asked.min(place.0)
+/// `place`: nowhere, if the log may have lost its end since.
+pub(crate) fn binding(asked: u64, place: Offset, truth: Truth<'_>) -> u64 {
+    if truth.is_steady() { asked.min(place.0) } else { 0 }
 }

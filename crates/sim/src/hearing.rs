@@ -218,7 +218,7 @@ impl Client {
         };
         if merged {
             tally.count("merged");
-            check_merged(&sent, entry, duplicate || self.doubtful.contains(&sent.uid), truth)?;
+            check_merged(&sent, entry, self.doubtful.contains(&sent.uid), truth)?;
             if uid_of(entry) != sent.uid {
                 self.refuse(sent.uid);
             }
