@@ -18,6 +18,7 @@ use crate::hot::{Hot, Next};
 use crate::join::Join;
 use crate::output::Output;
 use crate::peer::{Ask, Loss, Peers, Tell};
+use crate::presence::Seat;
 use crate::ring::offset_of;
 use crate::shard::Stored;
 
@@ -70,6 +71,8 @@ pub(crate) struct Log {
     pub(crate) doubted: bool,
     /// Sessions with entries here that have ended, and the uptime at which their entries go, if they are not back by then.
     pub(crate) ended: HashMap<ClientId, Duration>,
+    /// The newest connection of each session with entries here: its end is the session's.
+    pub(crate) holders: HashMap<ClientId, Seat>,
     /// How often the log went another way than this owner knew. What was read before is worth nothing after.
     pub(crate) turn: u32,
 }
@@ -156,6 +159,7 @@ impl Channel {
             unsure: false,
             doubted: false,
             ended: HashMap::new(),
+            holders: HashMap::new(),
             turn: 0,
         };
         match std::mem::replace(&mut self.body, Body::Log(Box::new(log))) {

@@ -24,8 +24,8 @@ pub(crate) struct Latest {
     bytes: usize,
     /// Those among them that say that their entry is gone.
     removals: BTreeSet<Offset>,
-    /// How many are bound to a session.
-    owned: usize,
+    /// How many are bound to each session.
+    owners: HashMap<ClientId, usize>,
     /// When entries expire, of those that do.
     expiring: BTreeSet<(Timestamp, Offset)>,
 }
@@ -58,13 +58,16 @@ impl Latest {
         if is_removed(publication) {
             return;
         }
-        let owned = usize::from(publication.role.entry().is_some_and(|entry| entry.owner.is_some()));
         if more {
             self.bytes += publication.cost();
-            self.owned += owned;
         } else {
             self.bytes -= publication.cost();
-            self.owned -= owned;
+        }
+        let Some(owner) = publication.role.entry().and_then(|entry| entry.owner.as_ref()) else { return };
+        let count = self.owners.entry(owner.clone()).or_default();
+        *count = if more { *count + 1 } else { *count - 1 };
+        if *count == 0 {
+            self.owners.remove(owner);
         }
     }
 
@@ -112,7 +115,12 @@ impl Latest {
 
     /// Whether any of them goes by itself.
     pub(crate) fn has_mortal(&self) -> bool {
-        self.owned > 0 || !self.expiring.is_empty()
+        !self.owners.is_empty() || !self.expiring.is_empty()
+    }
+
+    /// Whether any of them is bound to this session.
+    pub(crate) fn has_of(&self, client: &ClientId) -> bool {
+        self.owners.contains_key(client)
     }
 
     /// When the first entry expires.

@@ -4,6 +4,7 @@
 //! rest is asked of the channel's owner. This file has what a session asks and hears; `presence` who is told of whom,
 //! `calls` what the application is asked.
 
+mod binding;
 mod calls;
 mod pacing;
 mod presence;
@@ -31,6 +32,7 @@ use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
 use crate::timers::Due;
 use crate::watchers::Watchers;
+use binding::Tie;
 use calls::Calls;
 use pacing::Paced;
 use presence::Errand;
@@ -59,8 +61,8 @@ pub(crate) struct Sessions {
     paced: Paced,
     /// How much of their namespaces' rates those who publish have used up.
     buckets: Buckets,
-    /// Channels with entries that are to go with the session.
-    bound: HashMap<SessionId, Vec<ChannelName>>,
+    /// Channels where entries may be that are to go with the session.
+    ties: HashMap<SessionId, Vec<Tie>>,
     watchers: Watchers,
     calls: Calls,
     /// What is to be asked of this worker when there is room in the queue to it, though no command waits for it.
@@ -93,7 +95,7 @@ impl Sessions {
             trap: None,
             paced: Paced::default(),
             buckets: Buckets::default(),
-            bound: HashMap::new(),
+            ties: HashMap::new(),
             watchers: Watchers::default(),
             calls: Calls::default(),
             errands: (0..workers).map(|_| VecDeque::new()).collect(),
@@ -125,7 +127,7 @@ impl Sessions {
         }
         let session = self.slots[id.index as usize].take();
         self.count -= 1;
-        self.unbind(id, session.as_deref(), cx);
+        self.untie(id, session.as_deref(), cx);
         self.buckets.forget(id);
         self.names.remove(&id);
         for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
@@ -605,6 +607,7 @@ impl Sessions {
         if let Some(namespace) = namespaces.of(&channel) {
             self.pace(id, &channel, Self::interval_of(rate_max), namespace, cx);
         }
+        self.follow(id, &channel);
         self.ask(id, name, owner, Question::Join { channel, generation, client, start, entering }, cx);
         Outcome::Done
     }
@@ -653,31 +656,6 @@ impl Sessions {
         }
         self.ask(id, name, owner, Question::Publish { publish, author }, cx);
         Outcome::Done
-    }
-
-    /// Notes that the session has entries in `channel` that are to go with it.
-    fn bind(&mut self, id: SessionId, channel: &ChannelName) -> Result<(), Fault> {
-        let bound = self.bound.entry(id).or_default();
-        if bound.contains(channel) {
-            return Ok(());
-        }
-        if bound.len() >= self.limits.subscriptions {
-            let message =
-                format!("a session has bound entries in at most {} channels", self.limits.subscriptions);
-            return Err(Fault::new(ErrorCode::LimitExceeded, message));
-        }
-        bound.push(channel.clone());
-        Ok(())
-    }
-
-    /// The session has ended: the owners of the channels where it has bound entries are told.
-    fn unbind(&mut self, id: SessionId, session: Option<&Session>, cx: &mut Context<'_>) {
-        let Some(bound) = self.bound.remove(&id) else { return };
-        let Some(Session { phase: Phase::Open(identity), .. }) = session else { return };
-        for channel in bound {
-            let client = identity.client.clone();
-            self.send_on(Errand::Unbind { channel, session: id, client }, cx);
-        }
     }
 
     fn history(

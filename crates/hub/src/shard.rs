@@ -378,7 +378,7 @@ impl Shard {
         let Ask { worker, session, id, question } = ask;
         match question {
             Question::Join { channel, generation, client, start, entering } => {
-                self.rebind(&channel, &client, cx);
+                self.rebind(&channel, &client, (Seat { worker, session }, false), cx);
                 let begin = Begin::Asked(start);
                 let join = Join::new(worker, session, id, channel, generation, begin);
                 self.advance_join(join.of(entering), cx);
@@ -388,7 +388,9 @@ impl Shard {
                 self.advance_join(Join::new(worker, session, id, channel, generation, begin), cx);
             }
             Question::Publish { publish, author } => {
-                self.rebind(&publish.channel, &author.client, cx);
+                if publish.bind {
+                    self.rebind(&publish.channel, &author.client, (Seat { worker, session }, true), cx);
+                }
                 let channel = self.channels.get(&publish.channel).expect("the caller found it");
                 let (asked, kind) = ((worker, session, id), channel.namespace.kind);
                 let passes_through = publish.ephemeral;
@@ -402,8 +404,8 @@ impl Shard {
             Question::History(query) => {
                 self.advance_page(PageQuestion::new(worker, session, id, query), cx);
             }
-            Question::Unbind { channel, client } => {
-                self.unbind(&channel, client, cx);
+            Question::Unbind { channel, client, binds } => {
+                self.unbind(&channel, client, (Seat { worker, session }, binds), cx);
                 cx.peers.tell(worker, Tell::Left, cx.out);
             }
             Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}

@@ -10,6 +10,7 @@ use trunkline_model::{ChannelName, ClientId};
 use super::publishing::Stored;
 use super::{Context, Shard};
 use crate::channel::Channel;
+use crate::presence::Seat;
 use crate::timers::Due;
 
 impl Shard {
@@ -53,20 +54,43 @@ impl Shard {
         self.watch_entries(name, cx);
     }
 
-    /// A session has ended: its entries go, if it is not back within the namespace's grace.
-    pub(super) fn unbind(&mut self, name: &ChannelName, client: ClientId, cx: &mut Context<'_>) {
+    /// A connection of a session has ended. If it was the session's newest its entries go, unless it is back within the
+    /// namespace's grace.
+    pub(super) fn unbind(
+        &mut self,
+        name: &ChannelName,
+        client: ClientId,
+        (seat, binds): (Seat, bool),
+        cx: &mut Context<'_>,
+    ) {
         let Some(channel) = self.channels.get_mut(name) else { return };
         let at = cx.now.uptime + channel.namespace.grace;
-        if let Some(log) = channel.log_mut() {
+        let Some(log) = channel.log_mut() else { return };
+        if log.holders.get(&client).is_some_and(|holder| *holder != seat) {
+            return;
+        }
+        log.holders.remove(&client);
+        // What it has bound itself may still be under way.
+        if binds || log.hot.latest_mut().is_some_and(|latest| latest.has_of(&client)) {
             log.ended.insert(client, at);
             self.watch_entries(name, cx);
         }
     }
 
-    /// A session is here: what was said of its end is taken back.
-    pub(super) fn rebind(&mut self, name: &ChannelName, client: &ClientId, cx: &mut Context<'_>) {
-        let log = self.channels.get_mut(name).and_then(Channel::log_mut);
-        if log.is_some_and(|log| log.ended.remove(client).is_some()) {
+    /// A session is here, by this connection: what was said of its end is taken back.
+    pub(super) fn rebind(
+        &mut self,
+        name: &ChannelName,
+        client: &ClientId,
+        (seat, binds): (Seat, bool),
+        cx: &mut Context<'_>,
+    ) {
+        let Some(log) = self.channels.get_mut(name).and_then(Channel::log_mut) else { return };
+        let is_held = log.holders.contains_key(client) || log.ended.contains_key(client);
+        if binds || is_held || log.hot.latest_mut().is_some_and(|latest| latest.has_of(client)) {
+            log.holders.insert(client.clone(), seat);
+        }
+        if log.ended.remove(client).is_some() {
             self.watch_entries(name, cx);
         }
     }

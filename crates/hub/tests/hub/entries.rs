@@ -380,12 +380,30 @@ fn who_is_back_in_time_keeps_it() {
     node.does(ann, subscribe(NEAR, Start::Next));
     node.pass(Duration::from_secs(10));
     check(node.hears(bob), &[]);
-    // Its end is that of the new connection, if that has bound something.
+    // Its end is that of the new connection.
     node.does(ann, bound("z", "3"));
     node.close(ann);
     node.settle();
     node.pass(Duration::from_secs(3));
     check(node.hears(bob), &["chat:a a3 z= ann: 3", "chat:a a4 -x ", "chat:a a5 -z "]);
+}
+
+#[test]
+fn the_newest_connection_holds_what_the_session_has_bound() {
+    // The line is gone, but nobody has noticed yet; then the session is here by another.
+    let (mut node, old, bob) = with_bound();
+    let new = node.open(0, Some("ann"));
+    node.does(new, subscribe(NEAR, Start::Next));
+    node.close(old);
+    node.settle();
+    node.pass(Duration::from_secs(10));
+    check(node.hears(bob), &[]);
+    // It has bound nothing itself, and left the channel: the entry goes with it all the same.
+    node.does(new, unsubscribe(NEAR));
+    node.close(new);
+    node.settle();
+    node.pass(Duration::from_secs(3));
+    check(node.hears(bob), &["chat:a a3 -x "]);
 }
 
 #[test]
