@@ -2,7 +2,6 @@
 //! are bound to. A removal is a conditional publish of the hub's own, so that what has become something else meanwhile
 //! stays.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use trunkline_model::{ChannelName, ClientId};
@@ -35,19 +34,14 @@ impl Shard {
     pub(crate) fn remove_entries(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
         let Some(channel) = self.channels.get_mut(name) else { return };
         let Some(log) = channel.log_mut().filter(|log| !log.doubted) else { return };
-        let (now, ended) = (cx.now, std::mem::take(&mut log.ended));
+        let now = cx.now;
         let Some(latest) = log.hot.latest_mut() else { return };
         let mut gone = latest.expired(now.ts);
-        let is_over = |client: &ClientId| ended.get(client).is_some_and(|at| *at <= now.uptime);
-        let owned = latest.owned(is_over);
-        // Whose entries are all gone is forgotten; the others are looked at again until they are.
-        let owners: HashSet<_> = owned.iter().filter_map(|entry| entry.role.entry()?.owner.clone()).collect();
-        log.ended = ended
-            .iter()
-            .filter(|(client, at)| **at > now.uptime || owners.contains(*client))
-            .map(|(c, at)| (c.clone(), *at))
-            .collect();
-        gone.extend(owned);
+        if log.ended.values().any(|at| *at <= now.uptime) {
+            gone.extend(latest.owned(|client| log.ended.get(client).is_some_and(|at| *at <= now.uptime)));
+            // Whose entries are all gone is forgotten; the others are looked at again until they are.
+            log.ended.retain(|client, at| *at > now.uptime || latest.has_of(client));
+        }
         for entry in gone {
             self.publish(Stored::removal(&entry), cx);
         }
