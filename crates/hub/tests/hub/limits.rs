@@ -121,6 +121,26 @@ fn reads_of_a_worker_wait_their_turn() {
 }
 
 #[test]
+fn opening_a_channel_does_not_wait_behind_pages() {
+    let mut node = Node::with(Limits { reads_in_flight: 1, ..Limits::default() }, ring_of(1));
+    let ann = node.open(0, Some("ann"));
+    for text in ["1", "2", "3"] {
+        node.does(ann, publish(NEAR, text));
+    }
+    node.hold_reads = true;
+    for number in 1..=3 {
+        node.does(ann, page(NEAR).command().id(number));
+    }
+    // Owned by the same worker.
+    node.does(ann, subscribe("chat:y", Start::Next).id(4));
+    check(node.hears(ann), &[]);
+    node.hold_reads = false;
+    node.settle();
+    let told: Vec<String> = node.hears(ann).iter().map(|line| line[..3].to_owned()).collect();
+    check(told, &["[1]", "[4]", "[2]", "[3]"]);
+}
+
+#[test]
 fn channels_of_a_worker() {
     // All of these are owned by worker 0.
     let (one, two, three) = ("chat:a", "chat:y", "chat:hall");

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 use trunkline_backend::{Append, Retentions};
@@ -12,6 +14,9 @@ use crate::rig::{Rig, post};
 
 /// Looks at the files until they must be clean. A bound, so that a failing test ends.
 const PATIENCE: u32 = 3_000;
+
+/// Ten times as long as a busy writer leaves it.
+const BUSY_MAX: Duration = Duration::from_secs(10);
 
 fn refer(op: Op, target: u64, text: &str) -> Append {
     Append { role: Role::Reference(Reference { target: Offset(target), op }), ..post("log:a", text) }
@@ -56,4 +61,29 @@ fn nothing_of_an_erased_payload_stays_in_the_files() {
     assert!(clean, "{} are left", count(dir.path(), "SECRET"));
     let log = rig.log("log:a").expect("it can be read");
     assert_eq!(log.iter().filter(|entry| entry.erased && entry.payload.bytes.is_empty()).count(), 6);
+}
+
+#[test]
+fn a_writer_that_never_rests_takes_it_out_too() {
+    let dir = tempdir().expect("a directory");
+    // The log is not emptied for its length.
+    let long = u32::MAX;
+    let rig =
+        Rig::open(dir.path(), Options { checkpoint_pages: long, wal_pages_max: long, ..Options::default() });
+    rig.append(post("log:a", "SECRET")).expect("stored");
+    rig.append(refer(Op::Delete, 1, "")).expect("stored");
+    let began = Instant::now();
+    let is_clean = AtomicBool::new(false);
+    // It looks on a thread of its own, so that the writer has no time to rest meanwhile.
+    let was_clean = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while count(dir.path(), "SECRET") > 0 && began.elapsed() < BUSY_MAX {}
+            is_clean.store(began.elapsed() < BUSY_MAX, Ordering::Relaxed);
+        });
+        while !is_clean.load(Ordering::Relaxed) && began.elapsed() < BUSY_MAX {
+            rig.append(post("log:b", "more")).expect("stored");
+        }
+        is_clean.load(Ordering::Relaxed)
+    });
+    assert!(was_clean);
 }
