@@ -20,7 +20,7 @@ use crate::output::Output;
 use crate::peer::{Ask, Loss, Peers, Tell};
 use crate::presence::Seat;
 use crate::ring::offset_of;
-use crate::shard::Stored;
+use crate::shard::{Retry, Stored};
 
 /// One channel at its owner.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ pub(crate) struct Log {
     pub(crate) ended: HashMap<ClientId, Duration>,
     /// The newest connection of each session with entries here: its end is the session's.
     pub(crate) holders: HashMap<ClientId, Seat>,
+    /// When removals that are due may be tried again.
+    pub(crate) removing: Retry,
     /// How often the log went another way than this owner knew. What was read before is worth nothing after.
     pub(crate) turn: u32,
 }
@@ -146,9 +148,9 @@ impl Channel {
     }
 
     /// Takes the head that the store answered, and gives back what waited for it.
-    pub(crate) fn open(&mut self, head: Head) -> VecDeque<Ask> {
+    pub(crate) fn open(&mut self, head: Head, now: Duration) -> VecDeque<Ask> {
         let (hot, from) = Hot::holding(self.namespace.kind, self.ring_caps(), head.tail);
-        let log = Log {
+        let mut log = Log {
             applied: head.position,
             floor: head.floor.max(from),
             hot,
@@ -160,8 +162,10 @@ impl Channel {
             doubted: false,
             ended: HashMap::new(),
             holders: HashMap::new(),
+            removing: Retry::default(),
             turn: 0,
         };
+        log.part_from_owners(now + self.namespace.grace);
         match std::mem::replace(&mut self.body, Body::Log(Box::new(log))) {
             Body::Opening(waiting) => waiting,
             Body::Log(_) | Body::Signal => VecDeque::new(),
@@ -170,8 +174,9 @@ impl Channel {
 
     /// Goes on with the head of a log that went another way after `keep`. Workers that were told more are to be told so;
     /// the others have missed nothing.
-    pub(crate) fn turn(&mut self, head: Head, keep: Option<Offset>) {
+    pub(crate) fn turn(&mut self, head: Head, keep: Option<Offset>, now: Duration) {
         let (kind, caps) = (self.namespace.kind, self.ring_caps());
+        let ends = now + self.namespace.grace;
         let Some(log) = self.log_mut() else { return };
         let (hot, from) = Hot::holding(kind, caps, head.tail);
         log.applied = head.position;
@@ -182,6 +187,7 @@ impl Channel {
         log.doubted = false;
         log.unsure = true;
         log.turn = log.turn.wrapping_add(1);
+        log.part_from_owners(ends);
         let shared = keep.unwrap_or(Offset::ZERO);
         for link in &mut self.links {
             link.reading = false;
@@ -215,10 +221,11 @@ impl Channel {
     }
 
     /// Takes the entry after `applied`. Any other is left alone (`false`).
-    pub(crate) fn apply(&mut self, publication: Arc<Publication>) -> bool {
+    pub(crate) fn apply(&mut self, publication: Arc<Publication>, now: Duration) -> bool {
+        let ends = now + self.namespace.grace;
         let Some(log) = self.log_mut() else { return false };
         let is_next = offset_of(&publication) == log.applied.offset.next();
-        is_next && !log.doubted && log.push(publication)
+        is_next && !log.doubted && log.push(publication, ends)
     }
 
     /// Up to where the store is to be read for what lies beyond `applied`, if at all.
@@ -237,7 +244,8 @@ impl Channel {
     }
 
     /// Takes what was read beyond `applied`, as far as it may be told.
-    pub(crate) fn take_missing(&mut self, entries: Vec<Arc<Publication>>) {
+    pub(crate) fn take_missing(&mut self, entries: Vec<Arc<Publication>>, now: Duration) {
+        let ends = now + self.namespace.grace;
         let appending = self.appending > 0;
         let Some(log) = self.log_mut() else { return };
         let told = if appending { log.told } else { Offset(u64::MAX) };
@@ -250,7 +258,7 @@ impl Channel {
             // Between what follows each other in a read there is nothing, or nothing any more.
             let follows = offset_of(&entry) == log.applied.offset.next().max(log.floor);
             let newer = log.hot.skips() && offset_of(&entry) > log.applied.offset;
-            forward |= (follows || newer) && log.push(entry);
+            forward |= (follows || newer) && log.push(entry, ends);
         }
         // There may be more in the store than was read, or than may be told yet.
         log.unsure |= forward || left;
@@ -395,14 +403,27 @@ impl Channel {
 }
 
 impl Log {
-    /// Makes `publication` the newest entry.
-    fn push(&mut self, publication: Arc<Publication>) -> bool {
+    /// Makes `publication` the newest entry. If it is bound to a session that is not here, it goes at `ends`.
+    fn push(&mut self, publication: Arc<Publication>, ends: Duration) -> bool {
         let Some(position) = publication.position else { return false };
         self.applied = position;
+        if let Some(owner) = publication.role.entry().and_then(|entry| entry.owner.as_ref())
+            && !self.holders.contains_key(owner)
+        {
+            self.ended.entry(owner.clone()).or_insert(ends);
+        }
         if let Some(forgotten) = self.hot.push(publication) {
             self.raise_floor(forgotten.next());
         }
         true
+    }
+
+    /// Of the sessions that entries are bound to, those that are not here have ended: what is theirs goes at `ends`.
+    fn part_from_owners(&mut self, ends: Duration) {
+        let Some(latest) = self.hot.latest_mut() else { return };
+        for owner in latest.owners().filter(|owner| !self.holders.contains_key(*owner)) {
+            self.ended.entry(owner.clone()).or_insert(ends);
+        }
     }
 
     /// Whether `position` is known to be a place in it. If not, the store may know better.

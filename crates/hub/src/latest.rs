@@ -123,6 +123,11 @@ impl Latest {
         self.owners.contains_key(client)
     }
 
+    /// The sessions that entries are bound to.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &ClientId> {
+        self.owners.keys()
+    }
+
     /// When the first entry expires.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
         self.expiring.first().map(|(at, _)| *at)

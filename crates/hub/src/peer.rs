@@ -77,8 +77,6 @@ pub enum Question {
         channel: ChannelName,
         /// The session's public id.
         client: ClientId,
-        /// Whether this connection has bound entries; else only earlier ones of the session may have.
-        binds: bool,
     },
     /// All members, or a new state of the session's own.
     Presence(PresenceQuery),

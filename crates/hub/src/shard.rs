@@ -37,6 +37,7 @@ use crate::presence::Seat;
 use crate::timers::{Due, Timers};
 
 use breaking::Handling;
+pub(crate) use expiring::Retry;
 use presence::Presences;
 pub(crate) use publishing::Stored;
 
@@ -352,11 +353,10 @@ impl Shard {
         match result {
             Ok(head) => {
                 let Some(channel) = self.channels.get_mut(name) else { return };
-                let waiting = channel.open(head);
+                let waiting = channel.open(head, cx.now.uptime);
                 if epoch != self.epoch {
                     self.doubt(name, cx);
                 }
-                self.unbind_all(name, cx);
                 // What has expired while nobody looked goes at once.
                 self.remove_entries(name, cx);
                 for ask in waiting {
@@ -404,8 +404,8 @@ impl Shard {
             Question::History(query) => {
                 self.advance_page(PageQuestion::new(worker, session, id, query), cx);
             }
-            Question::Unbind { channel, client, binds } => {
-                self.unbind(&channel, client, (Seat { worker, session }, binds), cx);
+            Question::Unbind { channel, client } => {
+                self.unbind(&channel, client, Seat { worker, session }, cx);
                 cx.peers.tell(worker, Tell::Left, cx.out);
             }
             Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}

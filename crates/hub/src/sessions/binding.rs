@@ -55,9 +55,9 @@ impl Sessions {
     pub(super) fn untie(&mut self, id: SessionId, session: Option<&Session>, cx: &mut Context<'_>) {
         let Some(ties) = self.ties.remove(&id) else { return };
         let Some(Session { phase: Phase::Open(identity), .. }) = session else { return };
-        for Tie { channel, binds } in ties {
+        for Tie { channel, .. } in ties {
             let client = identity.client.clone();
-            self.send_on(Errand::Unbind { channel, session: id, client, binds }, cx);
+            self.send_on(Errand::Unbind { channel, session: id, client }, cx);
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum Errand {
     /// A session that missed a change is to be given all members.
     Members { channel: ChannelName, session: SessionId },
     /// A session has ended whose entries are to go with it.
-    Unbind { channel: ChannelName, session: SessionId, client: ClientId, binds: bool },
+    Unbind { channel: ChannelName, session: SessionId, client: ClientId },
 }
 
 impl Sessions {
@@ -162,8 +162,8 @@ impl Sessions {
                     (session, Question::Depart { channel, generation })
                 }
                 Errand::Members { channel, session } => (session, Question::Members(channel)),
-                Errand::Unbind { channel, session, client, binds } => {
-                    (session, Question::Unbind { channel, client, binds })
+                Errand::Unbind { channel, session, client } => {
+                    (session, Question::Unbind { channel, client })
                 }
             };
             let ask = Ask { worker: cx.peers.me, session, id: None, question };

@@ -120,7 +120,7 @@ impl Shard {
         if keep < applied {
             tracing::warn!(channel = %name, ?keep, head = ?head.position, "the store has lost the end of a log");
         }
-        channel.turn(head, keep);
+        channel.turn(head, keep, cx.now.uptime);
         self.watch_entries(name, cx);
         self.feed_all(name, cx);
         self.catch_up(name, cx);

@@ -12,21 +12,45 @@ use crate::channel::Channel;
 use crate::presence::Seat;
 use crate::timers::Due;
 
+/// How long a channel's removals wait at least until they are tried again.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+
+/// How long they wait at most, where the store refuses them again and again.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// When removals that are under way, or have failed, may be tried again: twice as long after each time that failed.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Retry {
+    at: Duration,
+    pause: Duration,
+}
+
+impl Retry {
+    /// They are tried now.
+    fn begin(&mut self, now: Duration) {
+        self.pause = (self.pause * 2).clamp(RETRY_MIN, RETRY_MAX);
+        self.at = now + self.pause;
+    }
+
+    /// The store has taken one.
+    pub(super) fn succeed(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+}
+
 impl Shard {
     /// Sees to it that the channel is looked at when its next entry goes.
     pub(super) fn watch_entries(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
         let Some(log) = self.channels.get_mut(name).and_then(Channel::log_mut) else { return };
-        let ended = log.ended.values().min().copied();
+        let (ended, retry) = (log.ended.values().min().copied(), log.removing.at);
         let Some(latest) = log.hot.latest_mut() else { return };
         let expires = latest.next_expiry().map(|at| {
             let left = Duration::from_millis(at.0.saturating_sub(cx.now.ts.0));
             cx.now.uptime + left
         });
-        let due = [expires, ended].into_iter().flatten().min().map(|at| {
-            // If it is past, a removal is under way or has failed: again in a moment that does not move with each
-            // publication.
-            if at > cx.now.uptime { at } else { Duration::from_secs(cx.now.uptime.as_secs() + 1) }
-        });
+        let due = [expires, ended].into_iter().flatten().min();
+        // If it is past, a removal may be under way or have failed.
+        let due = due.map(|at| if at > cx.now.uptime { at } else { retry.max(cx.now.uptime) });
         cx.timers.set(&Due::Entries(name.clone()), due);
     }
 
@@ -42,6 +66,9 @@ impl Shard {
             // Whose entries are all gone is forgotten; the others are looked at again until they are.
             log.ended.retain(|client, at| *at > now.uptime || latest.has_of(client));
         }
+        if !gone.is_empty() {
+            log.removing.begin(now.uptime);
+        }
         for entry in gone {
             self.publish(Stored::removal(&entry), cx);
         }
@@ -50,22 +77,16 @@ impl Shard {
 
     /// A connection of a session has ended. If it was the session's newest its entries go, unless it is back within the
     /// namespace's grace.
-    pub(super) fn unbind(
-        &mut self,
-        name: &ChannelName,
-        client: ClientId,
-        (seat, binds): (Seat, bool),
-        cx: &mut Context<'_>,
-    ) {
+    pub(super) fn unbind(&mut self, name: &ChannelName, client: ClientId, seat: Seat, cx: &mut Context<'_>) {
         let Some(channel) = self.channels.get_mut(name) else { return };
-        let at = cx.now.uptime + channel.namespace.grace;
+        let (at, appending) = (cx.now.uptime + channel.namespace.grace, channel.appending);
         let Some(log) = channel.log_mut() else { return };
         if log.holders.get(&client).is_some_and(|holder| *holder != seat) {
             return;
         }
         log.holders.remove(&client);
-        // What it has bound itself may still be under way.
-        if binds || log.hot.latest_mut().is_some_and(|latest| latest.has_of(&client)) {
+        // What it has bound may still be under way. If it is for longer than `at`, `Log::push` sees to it.
+        if appending > 0 || log.hot.latest_mut().is_some_and(|latest| latest.has_of(&client)) {
             log.ended.insert(client, at);
             self.watch_entries(name, cx);
         }
@@ -87,17 +108,5 @@ impl Shard {
         if log.ended.remove(client).is_some() {
             self.watch_entries(name, cx);
         }
-    }
-
-    /// The channel was just opened, or read anew: nobody knows of the sessions that its entries are bound to.
-    pub(super) fn unbind_all(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
-        let Some(channel) = self.channels.get_mut(name) else { return };
-        let at = cx.now.uptime + channel.namespace.grace;
-        let Some(log) = channel.log_mut() else { return };
-        let Some(latest) = log.hot.latest_mut() else { return };
-        let owners = latest.owned(|_| true);
-        let owners = owners.iter().filter_map(|entry| entry.role.entry()?.owner.clone());
-        log.ended.extend(owners.map(|owner| (owner, at)));
-        self.watch_entries(name, cx);
     }
 }

@@ -46,7 +46,7 @@ impl Shard {
             }
             log.told = log.told.max(offset_of(&publication));
         }
-        if channel.apply(publication) {
+        if channel.apply(publication, cx.now.uptime) {
             self.feed_all(name, cx);
         }
     }
@@ -88,7 +88,7 @@ impl Shard {
             log.unsure = true;
             return;
         }
-        channel.take_missing(read.entries);
+        channel.take_missing(read.entries, cx.now.uptime);
         let Some(log) = channel.log_mut() else { return };
         if log.applied.offset.next() < log.floor {
             // What comes next was trimmed before it could be read.
@@ -96,6 +96,7 @@ impl Shard {
             self.ask_turn(name, keep, cx);
             return;
         }
+        self.watch_entries(name, cx);
         self.feed_all(name, cx);
         self.catch_up(name, cx);
     }

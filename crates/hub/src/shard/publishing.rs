@@ -202,6 +202,10 @@ impl Shard {
         let name = stored.publish.channel.clone();
         if let Some(channel) = self.channels.get_mut(&name) {
             channel.appending = channel.appending.saturating_sub(1);
+            let is_stored = matches!(result, Ok(_) | Err(StoreError::Refused(_)));
+            if let Some(log) = channel.log_mut().filter(|_| is_stored && stored.asked.is_none()) {
+                log.removing.succeed();
+            }
         }
         match result {
             Ok(appended) => self.stored(stored, &appended, cx),

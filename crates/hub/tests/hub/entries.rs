@@ -260,6 +260,38 @@ fn a_removal_that_failed_is_tried_again() {
 }
 
 #[test]
+fn a_store_that_goes_on_refusing_is_left_alone_for_longer_and_longer() {
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    let ttl = Some(Duration::from_millis(100));
+    for x in ["x", "y", "z"] {
+        node.does(ann, Action::Publish(Publish { ttl, ..entry(x, "1") }).command());
+    }
+    let asked = |node: &Node| node.store.appends_asked - 3;
+    node.store.fates = vec![trunkline_sim::Fate::NotStored; 1_000].into();
+    node.pass(Duration::from_millis(100));
+    assert_eq!(asked(&node), 3);
+    for _ in 0..600 {
+        node.pass(Duration::from_secs(1));
+    }
+    // At once, after 1, 3, 7, 15, 31 and 63 s, and then once a minute.
+    assert_eq!(asked(&node), 3 * (1 + 6 + 8));
+    node.store.fates.clear();
+    for _ in 0..60 {
+        node.pass(Duration::from_secs(1));
+    }
+    check(node.asks(ann, subscribe(NEAR, Start::Next)), &["subscribed chat:a a6 floor 1, state []"]);
+    // Then it is as it was before.
+    node.does(ann, Action::Publish(Publish { ttl, ..entry("x", "1") }).command());
+    let before = asked(&node);
+    node.store.fates = vec![trunkline_sim::Fate::NotStored; 2].into();
+    for _ in 0..4 {
+        node.pass(Duration::from_secs(1));
+    }
+    assert_eq!(asked(&node) - before, 3);
+}
+
+#[test]
 fn an_entry_goes_though_nobody_is_there() {
     let mut node = node();
     let ann = node.open(0, Some("ann"));
@@ -404,6 +436,46 @@ fn the_newest_connection_holds_what_the_session_has_bound() {
     node.settle();
     node.pass(Duration::from_secs(3));
     check(node.hears(bob), &["chat:a a3 -x "]);
+}
+
+#[test]
+fn one_that_is_stored_long_after_its_session_has_ended_goes_too() {
+    let mut node = node();
+    let (ann, bob) = (node.open(1, Some("ann")), node.open(0, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    node.hold_appends = true;
+    node.does(ann, bound("z", "3"));
+    node.close(ann);
+    node.settle();
+    // The end of the session is over and forgotten when the store answers, so its grace begins then.
+    node.pass(Duration::from_secs(10));
+    node.hold_appends = false;
+    node.settle();
+    node.pass(Duration::from_millis(2_900));
+    check(node.hears(bob), &["chat:a a1 z= ann: 3 (new epoch)"]);
+    node.pass(Duration::from_millis(100));
+    check(node.hears(bob), &["chat:a a2 -z "]);
+}
+
+#[test]
+fn one_that_nobody_was_sure_of_goes_with_its_session_too() {
+    // The store could not say whether it holds it, and the hub finds it by reading when the session has ended.
+    let mut node = node();
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(0, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.hears(bob);
+    node.store.fates.push_back(trunkline_sim::Fate::UnknownStored);
+    node.hold_reads = true;
+    node.does(ann, bound("z", "3"));
+    node.close(ann);
+    node.settle();
+    node.pass(Duration::from_secs(10));
+    node.hold_reads = false;
+    node.settle();
+    check(node.hears(bob), &["chat:a a1 z= ann: 3 (new epoch)"]);
+    node.pass(Duration::from_secs(3));
+    check(node.hears(bob), &["chat:a a2 -z "]);
 }
 
 #[test]
