@@ -7,6 +7,7 @@ use std::time::Duration;
 use trunkline_model::{Limits, Namespaces, Publication};
 
 use crate::input::{Input, Moment, SessionId};
+use crate::lines::Lines;
 use crate::output::Output;
 use crate::peer::{Peer, Peers, Tell};
 use crate::sessions::Sessions;
@@ -20,6 +21,7 @@ use crate::timers::{Due, Timers};
 pub struct Hub {
     sessions: Sessions,
     shard: Shard,
+    lines: Lines,
     peers: Peers,
     timers: Timers<Due>,
 }
@@ -34,6 +36,7 @@ impl Hub {
             sessions: Sessions::new(Arc::clone(&limits), Arc::clone(&namespaces), workers),
             peers: Peers::new(me, workers, limits.queue),
             shard: Shard::new(limits, namespaces, workers),
+            lines: Lines::default(),
             timers: Timers::default(),
         }
     }
@@ -125,7 +128,7 @@ impl Hub {
     fn handle_input(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
         let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         match input {
-            Input::Opened { session, identity } => self.sessions.opened(session, identity),
+            Input::Opened { session, identity } => self.sessions.opened(session, identity, now),
             Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
             Input::Admitted { session, identity, channels } => {
                 self.sessions.admitted(session, identity, channels, &mut cx);
@@ -167,6 +170,10 @@ impl Hub {
             Peer::Ask(ask) => {
                 let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
                 self.shard.handle_ask(ask, &mut cx);
+            }
+            Peer::Line(ask) => {
+                let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
+                self.lines.handle(ask, &mut cx);
             }
             Peer::Tell(tell) => self.hear_tell(now, from, tell, out),
         }

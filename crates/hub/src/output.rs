@@ -77,6 +77,11 @@ pub enum Output {
         /// The session.
         session: SessionId,
     },
+    /// Close the session's connection with 4409: a newer one has taken its place. Say then that it is closed.
+    Replaced {
+        /// The session.
+        session: SessionId,
+    },
     /// The session takes commands again ([`Hub::accepts`](crate::Hub::accepts)).
     Ready {
         /// The session.

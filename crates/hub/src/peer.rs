@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkline_model::{
     ChannelName, ClientId, CommandId, HistoryQuery, Kind, LostReason, Member, Offset, Position,
@@ -18,8 +19,37 @@ use crate::{Output, SessionId};
 pub enum Peer {
     /// To the owner of a channel.
     Ask(Ask),
-    /// From the owner of a channel.
+    /// To the keeper of a session's lines, or to the worker of one that is to end.
+    Line(LineAsk),
+    /// From the owner of a channel, or about a session's lines.
     Tell(Tell),
+}
+
+/// A question about the connections of one session.
+#[derive(Debug)]
+pub struct LineAsk {
+    /// The worker that asks, where the answer goes.
+    pub worker: u16,
+    /// The connection that it asks for.
+    pub session: SessionId,
+    /// What is asked.
+    pub question: LineQuestion,
+}
+
+/// What is asked about the connections of one session.
+#[derive(Debug)]
+pub enum LineQuestion {
+    /// This connection is one of the session with this public id.
+    Begins {
+        /// The public id.
+        client: ClientId,
+        /// The uptime at which it was opened: the latest is the newest.
+        since: Duration,
+    },
+    /// It has ended.
+    Ends(ClientId),
+    /// It has replaced this one of the worker that is asked.
+    Replace(SessionId),
 }
 
 /// A question to the owner of a channel.
@@ -184,8 +214,22 @@ pub enum Tell {
         /// What the client is told.
         reply: Reply,
     },
-    /// The leave, or the departure, has been taken.
+    /// The leave, the departure or the word about a line has been taken.
     Left,
+    /// The connection takes the place of an older one of its session, which is to end.
+    Replaces {
+        /// The connection.
+        session: SessionId,
+        /// The older one's worker.
+        worker: u16,
+        /// The older one.
+        older: SessionId,
+    },
+    /// A newer connection of its session was faster: it is to end.
+    Replaced {
+        /// The connection.
+        session: SessionId,
+    },
     /// It is done, and the client wants no word of it.
     Done {
         /// The session.
@@ -273,6 +317,11 @@ impl Peers {
         (channel.stable_hash() % u64::from(self.workers)) as u16
     }
 
+    /// The worker that knows which connection of a session is its newest.
+    pub(crate) fn keeper_of(&self, client: &ClientId) -> u16 {
+        (client.stable_hash() % u64::from(self.workers)) as u16
+    }
+
     pub(crate) fn set_room(&mut self, worker: u16, free: usize) {
         self.free[usize::from(worker)] = u32::try_from(free).unwrap_or(u32::MAX);
     }
@@ -296,6 +345,14 @@ impl Peers {
             self.open[usize::from(worker)] += 1;
         }
         self.send(worker, Peer::Ask(ask), out);
+    }
+
+    /// The caller has asked [`Peers::may_ask`].
+    pub(crate) fn ask_line(&mut self, worker: u16, ask: LineAsk, out: &mut Vec<Output>) {
+        if worker != self.me {
+            self.open[usize::from(worker)] += 1;
+        }
+        self.send(worker, Peer::Line(ask), out);
     }
 
     /// For a broadcast the caller has asked [`Peers::may_broadcast`].

@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset};
 
@@ -15,6 +16,8 @@ use crate::peer::Missing;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) generation: u32,
+    /// The uptime at which the connection was there: of two with the same identity the later one is the newer.
+    pub(crate) since: Duration,
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
     /// Questions to owners that have no answer yet.
@@ -33,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) blocked: bool,
     /// Whether the caller was told to hold back commands, and is to be told when to go on.
     pub(crate) held_back: bool,
+    /// Whether it is known to others, so that a newer connection takes its place.
+    pub(crate) has_line: bool,
     next_subscription: u32,
 }
 
@@ -84,9 +89,10 @@ pub(crate) enum Place {
 }
 
 impl Session {
-    pub(crate) fn new(generation: u32, identity: Option<Identity>) -> Self {
+    pub(crate) fn new(generation: u32, identity: Option<Identity>, since: Duration) -> Self {
         Self {
             generation,
+            since,
             phase: identity.map_or(Phase::New, |identity| Phase::Open(Box::new(identity))),
             subscriptions: Vec::new(),
             in_flight: 0,
@@ -97,6 +103,7 @@ impl Session {
             awaits_store: false,
             blocked: false,
             held_back: false,
+            has_line: false,
             next_subscription: 0,
         }
     }

@@ -6,6 +6,7 @@
 
 mod binding;
 mod calls;
+mod errands;
 mod pacing;
 mod presence;
 
@@ -34,8 +35,8 @@ use crate::timers::Due;
 use crate::watchers::Watchers;
 use binding::Tie;
 use calls::Calls;
+use errands::Errand;
 use pacing::Paced;
-use presence::Errand;
 
 /// The connection side of one worker.
 #[derive(Debug)]
@@ -102,12 +103,12 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn opened(&mut self, id: SessionId, identity: Option<Identity>) {
+    pub(crate) fn opened(&mut self, id: SessionId, identity: Option<Identity>, now: Moment) {
         let index = id.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
-        self.slots[index] = Some(Box::new(Session::new(id.generation, identity)));
+        self.slots[index] = Some(Box::new(Session::new(id.generation, identity, now.uptime)));
         self.count += 1;
         self.peak = self.peak.max(self.count);
     }
@@ -128,6 +129,7 @@ impl Sessions {
         let session = self.slots[id.index as usize].take();
         self.count -= 1;
         self.untie(id, session.as_deref(), cx);
+        self.end_line(id, session.as_deref(), cx);
         self.buckets.forget(id);
         self.names.remove(&id);
         for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
@@ -183,6 +185,9 @@ impl Sessions {
         let Phase::Admitting(first) = std::mem::replace(&mut session.phase, opened) else { return };
         match first.action {
             Action::Connect(connect) => {
+                if identity.session.is_some() {
+                    self.begin_line(id, identity.client.clone(), cx);
+                }
                 cx.out.push(Output::Reply { session: id, reply: self.welcome(first.id, identity, cx.now) });
                 if let Some(name) = &connect.name {
                     self.names.insert(id, name.clone());
@@ -242,6 +247,8 @@ impl Sessions {
             Tell::Broadcast(publication) => self.broadcast(publication, cx),
             Tell::Lost(loss) => self.lose(&loss, cx),
             Tell::Broken(channel) => self.break_off(&channel, cx),
+            Tell::Replaces { session, worker, older } => self.replace_line(session, (worker, older), cx),
+            Tell::Replaced { session } => cx.out.push(Output::Replaced { session }),
             Tell::Left => {}
         }
     }

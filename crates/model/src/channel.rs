@@ -62,10 +62,15 @@ impl ChannelName {
     /// follows. Not for hash tables that hold hostile keys.
     #[must_use]
     pub fn stable_hash(&self) -> u64 {
-        self.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        stable_hash(&self.0)
     }
+}
+
+/// FNV-1a.
+pub(crate) fn stable_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Whether a name of what clients may name holds this character.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::channel::stable_hash;
+
 /// The longest idempotency key, in bytes.
 pub const KEY_MAX: usize = 64;
 
@@ -40,6 +42,13 @@ impl ClientId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A hash that is the same on every worker and in every run (FNV-1a), from which follows who keeps the session's
+    /// lines. Not for hash tables that hold hostile keys.
+    #[must_use]
+    pub fn stable_hash(&self) -> u64 {
+        stable_hash(&self.0)
     }
 }
 

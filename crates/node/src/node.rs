@@ -13,6 +13,7 @@ use trunkline_backend::Store;
 use trunkline_model::{Limits, Namespaces};
 use trunkline_ws_proto::DeflateOptions;
 
+use crate::clock::Clock;
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
 use crate::queues::Queues;
@@ -75,9 +76,11 @@ impl Node {
         let mut accepting = Some(config.listener);
         let mut threads = Vec::new();
         let queues = Queues::mesh(&wakes, config.limits.queue);
+        let clock = Clock::start();
         for (index, (queues, inbox)) in queues.into_iter().zip(receivers).enumerate() {
             let equipment = Equipment {
                 me: u16::try_from(index).expect("worker numbers are u16"),
+                clock,
                 handle: handles[index].clone(),
                 inbox,
                 queues,

@@ -78,6 +78,11 @@ impl Worker {
             }
             Output::AwaitRoom { session } => self.await_room(now, session),
             Output::Fail { session } => self.fail(now, session),
+            Output::Replaced { session } => {
+                if self.socket(session).is_some() {
+                    self.close(now, session.index as usize, close::REPLACED);
+                }
+            }
         }
     }
 

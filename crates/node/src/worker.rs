@@ -39,6 +39,8 @@ const EVENTS: usize = 1_024;
 /// Everything that a worker is given to begin with.
 pub(crate) struct Equipment {
     pub(crate) me: u16,
+    /// One for all, so that what happened at two workers can be put in order.
+    pub(crate) clock: Clock,
     pub(crate) handle: Handle,
     pub(crate) inbox: Receiver<Mail>,
     pub(crate) queues: Queues,
@@ -132,6 +134,7 @@ impl Worker {
     pub(crate) fn new(equipment: Equipment) -> io::Result<Self> {
         let Equipment {
             me,
+            clock,
             handle,
             inbox,
             queues,
@@ -153,7 +156,7 @@ impl Worker {
             echo: Arc::new(wire_limits(limits.echo_size_max)),
         };
         Ok(Self {
-            clock: Clock::start(),
+            clock,
             hub: Hub::new(me, workers, Arc::clone(&limits), namespaces),
             limits,
             queues,

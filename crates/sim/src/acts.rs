@@ -56,6 +56,7 @@ impl World {
     fn connect(&mut self, index: usize) {
         let id = self.clients[index].id();
         self.clients[index].awaits(id);
+        self.clients[index].connects = true;
         let mut subscribe = Vec::new();
         let most = self.setting.limits.subscriptions;
         for channel in self.clients[index].known_channels().into_iter().take(most) {
@@ -242,8 +243,13 @@ impl World {
         let Some(who) = self.clients[index].who else { return Ok(()) };
         let count = self.rng.below(6);
         self.read(index, count)?;
-        self.say_of(index, || "closes".to_owned());
-        self.node.close(who);
+        if self.clients[index].connects && self.rng.percent(30) {
+            self.say_of(index, || "is gone, which nobody notices".to_owned());
+            self.leave(index, who);
+        } else {
+            self.say_of(index, || "closes".to_owned());
+            self.node.close(who);
+        }
         self.clients[index].closed();
         Ok(())
     }

@@ -134,6 +134,12 @@ pub(crate) struct Client {
     pub(crate) who: Option<Who>,
     /// The number of its session, different for each session of the run.
     serial: u64,
+    /// How many lines it has had.
+    pub(crate) lines: u64,
+    /// The newest of them by which it was welcomed.
+    pub(crate) welcomed: u64,
+    /// Whether it has asked to take up its session by this line.
+    pub(crate) connects: bool,
     /// Whether it was told to wait for `Ready`.
     pub(crate) held: bool,
     next_id: i64,
@@ -172,6 +178,9 @@ impl Client {
             name: format!("u{number}"),
             who: None,
             serial: 0,
+            lines: 0,
+            welcomed: 0,
+            connects: false,
             held: false,
             next_id: 0,
             next_uid: 0,
@@ -196,7 +205,9 @@ impl Client {
     pub(crate) fn opened(&mut self, who: Who, serial: u64) {
         self.who = Some(who);
         self.serial = serial;
+        self.lines += 1;
         self.held = false;
+        self.connects = false;
     }
 
     /// The connection is gone. Of what was published nobody knows what became of it; the rest is forgotten.

@@ -24,9 +24,11 @@ impl World {
         present.into_iter().try_for_each(|client| client.check_at_rest(truth))?;
         self.check_the_logs()?;
         self.check_what_was_said()?;
+        self.end_left()?;
         for index in 0..self.clients.len() {
             self.close(index)?;
         }
+        self.end_left()?;
         self.node.try_settle()?;
         for _ in 0..3 {
             self.node.uptime += self.setting.limits.channel_idle;

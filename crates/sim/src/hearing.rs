@@ -42,13 +42,17 @@ impl Client {
             Heard::Reply(Reply::History { id, page, .. }) => self.page(number(&id)?, &page, truth, tally),
             Heard::Reply(Reply::Fault(fault)) => self.fault(&fault, truth, tally),
             Heard::Reply(reply @ Reply::Published { .. }) => self.published(reply, truth, tally),
-            Heard::Reply(Reply::Pong { id, .. } | Reply::Welcome { id, .. }) => {
-                let awaited = self.other.remove(&number(&id)?);
-                ensure(awaited, Checker::Answers, || {
-                    format!("{} has an answer to nothing: {id:?}", self.name)
-                })
+            Heard::Reply(Reply::Pong { id, .. }) => self.answered_at_all(&id),
+            Heard::Reply(Reply::Welcome { id, .. }) => {
+                self.welcomed = self.lines;
+                self.answered_at_all(&id)
             }
         }
+    }
+
+    fn answered_at_all(&mut self, id: &Option<CommandId>) -> Checked {
+        let awaited = self.other.remove(&number(id)?);
+        ensure(awaited, Checker::Answers, || format!("{} has an answer to nothing: {id:?}", self.name))
     }
 
     fn message(&mut self, publication: &Publication, truth: Truth<'_>) -> Checked {

@@ -67,6 +67,8 @@ pub struct Node {
     epochs: Vec<Option<Epoch>>,
     /// Sessions whose outbox is to have room again.
     crowded: Vec<(u16, SessionId)>,
+    /// Connections that were closed because a newer one has taken their place.
+    pub replaced: Vec<Who>,
     /// The application that is called.
     pub(crate) calls: Calls,
     /// [`Node::settle`] leaves the application thinking.
@@ -117,6 +119,7 @@ impl Node {
             given: Vec::new(),
             epochs: vec![None; count],
             crowded: Vec::new(),
+            replaced: Vec::new(),
             calls: Calls::default(),
             hold_calls: false,
             hold_room: false,
@@ -172,6 +175,8 @@ impl Node {
         *generation += 1;
         let id = SessionId { index: index as u32, generation: *generation };
         self.seats.push(Seat::new(worker, id));
+        // Of two connections one is older.
+        self.uptime += Duration::from_micros(1);
         self.handle(worker, Input::Opened { session: id, identity: name.map(identity) });
         who
     }
@@ -216,6 +221,11 @@ impl Node {
         self.handle(worker, Input::Command { session, command });
     }
 
+    /// Whether the connection is there.
+    pub fn is_open(&self, who: Who) -> bool {
+        self.seats[who].open
+    }
+
     /// From now on the outbox takes so many deliveries until it has drained.
     pub fn make_slow(&mut self, who: Who, room: usize) {
         let seat = &mut self.seats[who];
@@ -250,10 +260,12 @@ impl Node {
         let (who, presented) = self.admits.remove(0);
         let name = presented.as_ref().and_then(|secret| secret.reveal().strip_prefix("s-"));
         self.guests += 1;
-        // The public id is another one for each connection; what counts for keys is who it is.
-        let name = name.unwrap_or("guest");
-        let client = ClientId::new(&format!("c-{name}-{}", self.guests));
-        let identity = Identity { client, ..identity(name) };
+        // Each guest has a public id of its own; for keys they are all one.
+        let guest = || ClientId::new(&format!("c-guest-{}", self.guests));
+        let identity = match name {
+            Some(name) => identity(name),
+            None => Identity { client: guest(), ..identity("guest") },
+        };
         let (worker, session) = (self.seats[who].worker, self.seats[who].id);
         self.handle(worker, Input::Admitted { session, identity, channels: self.given.clone() });
         true
@@ -410,7 +422,7 @@ impl Node {
 
     /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
     pub fn leftovers(&self) -> Vec<&'static str> {
-        const EMPTY: [&str; 13] = [
+        const EMPTY: [&str; 14] = [
             "channels: {}",
             "present: {}",
             "watched: {}",
@@ -424,6 +436,7 @@ impl Node {
             "locals: Locals({})",
             "local: []",
             "called: {}",
+            "newest: {}",
         ];
         let shown: Vec<_> = self.hubs.iter().map(|hub| format!("{hub:?}")).collect();
         let mut left: Vec<_> =
@@ -476,6 +489,12 @@ impl Node {
                 Output::Push { session, push } => self.hear(worker, session, Heard::Pushed(push)),
                 Output::Ready { session } => self.hear(worker, session, Heard::Ready),
                 Output::Fail { session } => panic!("handling {session:?} has panicked"),
+                Output::Replaced { session } => {
+                    if let Some(who) = self.sits(worker, session) {
+                        self.replaced.push(who);
+                        self.close(who);
+                    }
+                }
                 Output::Deliver { publication, sessions } => {
                     self.check_durable(&publication.channel, publication.position);
                     for &session in sessions.iter() {

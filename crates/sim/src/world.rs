@@ -9,13 +9,13 @@ use std::time::Duration;
 use trunkline_model::{ChannelName, Epoch, Form, Payload};
 
 use crate::client::Client;
-use crate::node::Node;
+use crate::node::{Node, Who};
 use crate::rng::Rng;
 use crate::setting::{Setting, StepKind};
 use crate::store::Fate;
 use crate::tally::Tally;
 use crate::truth::{Rules, Truth};
-use crate::violation::Checked;
+use crate::violation::{Checked, Checker, ensure};
 use crate::words::line;
 
 /// How the disk is.
@@ -31,6 +31,14 @@ pub(crate) enum Disk {
     Deaf,
 }
 
+/// A line that its client has left without a word, which the node has not noticed.
+struct Left {
+    client: usize,
+    /// Which of the client's lines it is.
+    line: u64,
+    who: Who,
+}
+
 /// A run of a node with its clients.
 pub(crate) struct World {
     pub(crate) rng: Rng,
@@ -40,6 +48,8 @@ pub(crate) struct World {
     pub(crate) rules: Rules,
     pub(crate) tally: Tally,
     pub(crate) sessions: u64,
+    /// Lines that their clients have left without a word.
+    left: Vec<Left>,
     disk: Disk,
     seed: u64,
     /// The step that is being done; `None` before the first and after the last.
@@ -62,6 +72,7 @@ impl World {
             setting,
             tally: Tally::default(),
             sessions: 0,
+            left: Vec::new(),
             disk: Disk::Well,
             seed,
             step: None,
@@ -300,10 +311,37 @@ impl World {
         let (epoch, restored) = (Epoch::from_random(self.rng.draw()), self.rng.percent(60));
         let gone = self.node.crash(epoch, restored);
         self.clients.iter_mut().for_each(Client::closed);
+        self.left.clear();
         self.disk = Disk::Well;
         self.tally.count("crash");
         self.tally.add("entries lost with a backup", gone as u64);
         self.say(|| format!("the node crashes and starts in epoch {epoch}; {gone} entries are gone"));
+        Ok(())
+    }
+
+    // ---- lines that were left ----
+
+    /// The client goes, and the node does not hear of it.
+    pub(crate) fn leave(&mut self, index: usize, who: Who) {
+        self.tally.count("left without a word");
+        self.left.push(Left { client: index, line: self.clients[index].lines, who });
+    }
+
+    /// A line that was left is closed when the session is taken up by another, if that one stays. The others end now.
+    pub(crate) fn end_left(&mut self) -> Checked {
+        for Left { client, line, who } in std::mem::take(&mut self.left) {
+            let is_open = self.node.is_open(who);
+            let Client { who: now, lines, welcomed, .. } = &self.clients[client];
+            let is_taken_up = now.is_some() && *lines == line + 1 && welcomed == lines;
+            ensure(!(is_open && is_taken_up), Checker::Quiet, || {
+                format!("a line that u{client} has replaced is open still")
+            })?;
+            if is_open {
+                self.node.close(who);
+            } else {
+                self.tally.count("replaced");
+            }
+        }
         Ok(())
     }
 

@@ -4,8 +4,8 @@
 use trunkline_model::{ChannelName, ErrorCode, Fault, Kind};
 
 use super::Sessions;
-use super::presence::Errand;
 use crate::input::SessionId;
+use crate::peer::Question;
 use crate::session::{Phase, Session};
 use crate::shard::Context;
 
@@ -57,7 +57,7 @@ impl Sessions {
         let Some(Session { phase: Phase::Open(identity), .. }) = session else { return };
         for Tie { channel, .. } in ties {
             let client = identity.client.clone();
-            self.send_on(Errand::Unbind { channel, session: id, client }, cx);
+            self.send_on(id, Question::Unbind { channel, client }, cx);
         }
     }
 }

@@ -4,30 +4,19 @@
 use std::sync::Arc;
 
 use trunkline_model::{
-    Action, ChannelName, ClientId, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate,
-    Push, Subscribe,
+    Action, ChannelName, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate, Push,
+    Subscribe,
 };
 
 use super::{Outcome, Sessions, reply_fault};
 use crate::checks::{check_presence, namespace_of};
 use crate::input::SessionId;
 use crate::output::Output;
-use crate::peer::{Ask, Entering, Question};
+use crate::peer::{Entering, Question};
 use crate::presence::time_for;
 use crate::session::{Phase, Place, Subscription};
 use crate::shard::Context;
 use crate::timers::Due;
-
-/// A question to an owner that no command waits for. It is asked when there is room in the queue.
-#[derive(Debug)]
-pub(super) enum Errand {
-    /// A subscription of a channel with presence is over.
-    Depart { channel: ChannelName, session: SessionId, generation: u32 },
-    /// A session that missed a change is to be given all members.
-    Members { channel: ChannelName, session: SessionId },
-    /// A session has ended whose entries are to go with it.
-    Unbind { channel: ChannelName, session: SessionId, client: ClientId },
-}
 
 impl Sessions {
     /// What the session is to the others in the channel, if it has presence.
@@ -56,7 +45,7 @@ impl Sessions {
     ) {
         if self.has_presence(channel) {
             self.watchers.remove(channel, session);
-            self.send_on(Errand::Depart { channel: channel.clone(), session, generation }, cx);
+            self.send_on(session, Question::Depart { channel: channel.clone(), generation }, cx);
         }
     }
 
@@ -70,7 +59,7 @@ impl Sessions {
     ) {
         let current = self.get_mut(session).and_then(|found| found.subscription_mut(channel));
         if current.is_none_or(|current| current.generation != generation) && self.has_presence(channel) {
-            self.send_on(Errand::Depart { channel: channel.clone(), session, generation }, cx);
+            self.send_on(session, Question::Depart { channel: channel.clone(), generation }, cx);
         }
     }
 
@@ -126,7 +115,7 @@ impl Sessions {
     /// There is room in the outbox.
     pub(super) fn ask_for_members(&mut self, id: SessionId, cx: &mut Context<'_>) {
         for channel in self.watchers.take_missed(id, cx.now.uptime) {
-            self.send_on(Errand::Members { channel, session: id }, cx);
+            self.send_on(id, Question::Members(channel), cx);
         }
     }
 
@@ -140,34 +129,6 @@ impl Sessions {
         let list_at = cx.now.uptime + time_for(update.cost(), self.limits.presence_bytes_per_second);
         if self.watchers.catch_up(&update.channel, session, list_at) {
             cx.out.push(Output::Push { session, push: Push::Presence(update) });
-        }
-    }
-
-    /// Asks it, when those before it are asked.
-    pub(super) fn send_on(&mut self, errand: Errand, cx: &mut Context<'_>) {
-        let (Errand::Depart { channel, .. }
-        | Errand::Members { channel, .. }
-        | Errand::Unbind { channel, .. }) = &errand;
-        let owner = cx.peers.owner_of(channel);
-        self.errands[usize::from(owner)].push_back(errand);
-        self.run_errands(owner, cx);
-    }
-
-    /// There is room in the queue to `worker`, perhaps.
-    pub(super) fn run_errands(&mut self, worker: u16, cx: &mut Context<'_>) {
-        while cx.peers.may_ask(worker) {
-            let Some(errand) = self.errands[usize::from(worker)].pop_front() else { break };
-            let (session, question) = match errand {
-                Errand::Depart { channel, session, generation } => {
-                    (session, Question::Depart { channel, generation })
-                }
-                Errand::Members { channel, session } => (session, Question::Members(channel)),
-                Errand::Unbind { channel, session, client } => {
-                    (session, Question::Unbind { channel, client })
-                }
-            };
-            let ask = Ask { worker: cx.peers.me, session, id: None, question };
-            cx.peers.ask(worker, ask, cx.out);
         }
     }
 }

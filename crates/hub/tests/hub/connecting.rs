@@ -21,6 +21,82 @@ fn a_secret_of_an_earlier_session_is_shown_to_the_door() {
 }
 
 #[test]
+fn a_newer_connection_of_a_session_takes_the_place_of_the_older() {
+    // Whoever keeps the session's lines: every way round the two workers.
+    for (older, newer) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let mut node = Node::usual();
+        let first = node.open(older, None);
+        node.asks(first, connect(Some("s-ann"), &[(NEAR, Start::Next)]));
+        let second = node.open(newer, None);
+        check(
+            node.asks(second, connect(Some("s-ann"), &[(NEAR, Start::Next)])),
+            &["welcome ann, up to 128 subscriptions", "subscribed chat:a a0 floor 1"],
+        );
+        assert_eq!(node.replaced, [first]);
+        // The end of the older one is not that of the newer.
+        let third = node.open(older, None);
+        node.asks(third, connect(Some("s-ann"), &[]));
+        assert_eq!(node.replaced, [first, second]);
+        node.close(third);
+        node.settle();
+        // Nobody is there, so nobody is replaced.
+        let fourth = node.open(newer, None);
+        node.asks(fourth, connect(Some("s-ann"), &[]));
+        assert_eq!(node.replaced, [first, second]);
+    }
+}
+
+#[test]
+fn of_two_that_come_at_once_the_one_that_was_opened_last_stays() {
+    for held in [(0, 1), (1, 0)] {
+        let mut node = Node::usual();
+        node.held_queues.push(held);
+        let both = [node.open(0, None), node.open(1, None)];
+        for who in both {
+            node.send(who, connect(Some("s-ann"), &[]));
+        }
+        node.settle();
+        assert!(node.replaced.is_empty());
+        node.held_queues.clear();
+        node.settle();
+        assert_eq!(node.replaced, [both[0]], "though its keeper may have heard of it last");
+        check(node.asks(both[1], ping().id(1)).split_off(1), &["[1] pong"]);
+    }
+}
+
+#[test]
+fn one_that_has_ended_meanwhile_takes_nobodys_place() {
+    let mut node = Node::usual();
+    let stays = node.open(0, None);
+    node.asks(stays, connect(Some("s-ann"), &[]));
+    // It is told of at a keeper that is far behind, and has gone by then.
+    node.held_queues = vec![(0, 1), (1, 0)];
+    let gone = node.open(1, None);
+    node.send(gone, connect(Some("s-ann"), &[]));
+    node.settle();
+    node.close(gone);
+    node.held_queues.clear();
+    node.settle();
+    check(node.asks(stays, ping().id(1)), &["[1] pong"]);
+}
+
+#[test]
+fn who_cannot_be_taken_up_again_is_not_replaced() {
+    let mut node = Node::usual();
+    // Other sessions, sessions without a `welcome`, and connections that are known already.
+    let sessions = [node.open(0, None), node.open(1, None), node.open(0, None), node.open(1, None)];
+    node.asks(sessions[0], connect(Some("s-ann"), &[]));
+    node.asks(sessions[1], connect(Some("s-bob"), &[]));
+    node.asks(sessions[2], ping());
+    node.asks(sessions[3], ping());
+    for _ in 0..2 {
+        let known = node.open(0, Some("cid"));
+        node.asks(known, ping());
+    }
+    assert!(node.replaced.is_empty());
+}
+
+#[test]
 fn any_other_first_command_opens_an_anonymous_session_without_welcome() {
     let mut node = Node::usual();
     let ann = node.open(0, None);

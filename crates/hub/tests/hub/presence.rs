@@ -225,8 +225,8 @@ fn a_name_given_with_connect_is_shown() {
     let subscribe = vec![Subscribe { presence: true, ..Subscribe::new(name_of(NEAR), Start::Next) }];
     let connect = Connect { session, name, subscribe, ..Connect::default() };
     let heard = node.asks(ann, Action::Connect(connect).command());
-    assert!(heard[1].ends_with(", 1 there all: +c-ann-1 alias Ann A."), "{heard:?}");
-    check(node.asks(bob, who(NEAR)), &["presence chat:a 1 there all: +c-ann-1 alias Ann A."]);
+    assert!(heard[1].ends_with(", 1 there all: +c-ann alias Ann A."), "{heard:?}");
+    check(node.asks(bob, who(NEAR)), &["presence chat:a 1 there all: +c-ann alias Ann A."]);
 }
 
 fn name_of(channel: &str) -> trunkline_model::ChannelName {

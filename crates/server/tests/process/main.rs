@@ -20,4 +20,5 @@ mod leaks;
 mod rewound;
 mod rpc;
 mod sdk;
+mod sessions;
 mod shutdown;
