@@ -140,6 +140,14 @@ impl Channel {
         }
     }
 
+    /// What it holds of publications in memory.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.body {
+            Body::Log(log) => log.hot.weight(),
+            Body::Opening(_) | Body::Signal => 0,
+        }
+    }
+
     pub(crate) fn log_mut(&mut self) -> Option<&mut Log> {
         match &mut self.body {
             Body::Log(log) => Some(log),

@@ -68,6 +68,14 @@ impl Hot {
         }
     }
 
+    /// What it takes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Ring(ring) => ring.weight(),
+            Self::Latest(latest) => latest.weight(),
+        }
+    }
+
     /// Whether offsets rise but skip.
     pub(crate) fn skips(&self) -> bool {
         matches!(self, Self::Latest(_))

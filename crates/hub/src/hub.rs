@@ -71,6 +71,13 @@ impl Hub {
         self.shard.channels()
     }
 
+    /// What the channels of this worker hold of publications in memory, in bytes: at most [`Limits::hot_bytes`], but for
+    /// one channel that was just opened. Looks at every channel.
+    #[must_use]
+    pub fn hot_bytes(&self) -> usize {
+        self.shard.hot_bytes()
+    }
+
     /// The uptime at which [`Input::Due`] is to come, if anything waits for a moment.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Duration> {

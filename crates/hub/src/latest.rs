@@ -22,6 +22,8 @@ pub(crate) struct Latest {
     entries: BTreeMap<Offset, Arc<Publication>>,
     places: HashMap<Option<EntryName>, Offset>,
     bytes: usize,
+    /// What all of it takes in memory.
+    weight: usize,
     /// Those among them that say that their entry is gone.
     removals: BTreeSet<Offset>,
     /// How many are bound to each session.
@@ -39,6 +41,7 @@ impl Latest {
             self.take(before);
         }
         self.count(&publication, true);
+        self.weight += publication.weight();
         self.expiring.extend(expiry_of(&publication).map(|at| (at, offset)));
         if is_removed(&publication) {
             self.removals.insert(offset);
@@ -113,6 +116,11 @@ impl Latest {
         self.bytes
     }
 
+    /// What they and the removals that are remembered take in memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// Whether any of them goes by itself.
     pub(crate) fn has_mortal(&self) -> bool {
         !self.owners.is_empty() || !self.expiring.is_empty()
@@ -171,6 +179,7 @@ impl Latest {
     fn take(&mut self, offset: Offset) {
         if let Some(publication) = self.entries.remove(&offset) {
             self.count(&publication, false);
+            self.weight -= publication.weight();
             self.removals.remove(&offset);
             if let Some(at) = expiry_of(&publication) {
                 self.expiring.remove(&(at, offset));

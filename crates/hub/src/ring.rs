@@ -12,6 +12,8 @@ pub(crate) struct Ring {
     entries: VecDeque<Arc<Publication>>,
     bytes: usize,
     caps: Window,
+    /// What they take in memory.
+    weight: usize,
     /// How many of them are references.
     references: usize,
 }
@@ -19,7 +21,7 @@ pub(crate) struct Ring {
 impl Ring {
     /// A ring without entries, that holds as many as `caps` allows, and at least one.
     pub(crate) fn new(caps: Window) -> Self {
-        Self { entries: VecDeque::new(), bytes: 0, caps, references: 0 }
+        Self { entries: VecDeque::new(), bytes: 0, caps, weight: 0, references: 0 }
     }
 
     /// Appends the next entry and lets the oldest go while there are more than the caps allow. An entry
@@ -28,37 +30,59 @@ impl Ring {
         let caps = self.caps;
         if self.last().is_some_and(|last| last.next() != offset_of(&publication)) {
             self.entries.clear();
-            (self.bytes, self.references) = (0, 0);
+            (self.bytes, self.weight, self.references) = (0, 0, 0);
         }
         if let Some(Reference { target, op: Op::Delete }) = publication.role.reference() {
             self.erase(*target);
         }
         self.bytes += publication.cost();
+        self.weight += publication.weight();
         self.references += usize::from(publication.role.reference().is_some());
         self.entries.push_back(publication);
         while self.entries.len() > 1
             && (self.entries.len() > caps.entries as usize || self.bytes > caps.bytes)
         {
-            let oldest = self.entries.pop_front().expect("more than one entry");
-            self.bytes -= oldest.cost();
-            self.references -= usize::from(oldest.role.reference().is_some());
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.pop_front() else { return };
+        self.bytes -= oldest.cost();
+        self.weight -= oldest.weight();
+        self.references -= usize::from(oldest.role.reference().is_some());
+    }
+
+    /// What its entries take in memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Lets the oldest go until the others take no more than `weight`; nothing may be left.
+    pub(crate) fn shrink(&mut self, weight: usize) {
+        while self.weight > weight {
+            self.forget_oldest();
+        }
+        self.entries.shrink_to_fit();
     }
 
     /// Lets go of the payloads of the message at `target` and of its edits, as the store did.
     fn erase(&mut self, target: Offset) {
-        let mut freed = 0;
+        let (mut bytes, mut weight) = (0, 0);
         for entry in &mut self.entries {
             let edits = entry
                 .role
                 .reference()
                 .is_some_and(|reference| *reference == Reference { target, op: Op::Edit });
             if edits || offset_of(entry) == target {
-                freed += entry.payload.bytes.len();
-                *entry = Arc::new(entry.erase());
+                let erased = entry.erase();
+                bytes += entry.cost() - erased.cost();
+                weight += entry.weight() - erased.weight();
+                *entry = Arc::new(erased);
             }
         }
-        self.bytes -= freed;
+        self.bytes -= bytes;
+        self.weight -= weight;
     }
 
     /// The offset of the oldest entry.

@@ -8,12 +8,13 @@
 //! - where the store no longer holds what was sent, that is told before anything newer.
 //!
 //! This file takes what comes in and opens channels; `publishing` stores, `feeding` sends out, `reading` lets in and
-//! answers questions for the past, `doubt` finds out whether the log is still the one that was known.
+//! answers questions for the past, `memory` says how much stays there, `doubt` finds out whether the log is still the one that was known.
 
 mod breaking;
 mod doubt;
 mod expiring;
 mod feeding;
+mod memory;
 mod presence;
 mod publishing;
 mod reading;
@@ -38,6 +39,7 @@ use crate::timers::{Due, Timers};
 
 use breaking::Handling;
 pub(crate) use expiring::Retry;
+use memory::Memory;
 use presence::Presences;
 pub(crate) use publishing::Stored;
 
@@ -84,6 +86,7 @@ pub(crate) struct Shard {
     /// The lives before, the last of them first: an answer may still come from there.
     epochs_before: VecDeque<Epoch>,
     full_until: Duration,
+    memory: Memory,
 }
 
 /// A question to the store that has no ticket yet.
@@ -155,6 +158,7 @@ impl Shard {
             epoch: None,
             epochs_before: VecDeque::new(),
             full_until: Duration::ZERO,
+            memory: Memory::default(),
         }
     }
 
@@ -291,6 +295,7 @@ impl Shard {
             self.doubt(&name, cx);
         }
         self.forget_removals(cx);
+        self.look_for_memory();
         self.tell_broken(cx);
         let (keep, now) = (self.limits.channel_idle, cx.now);
         self.channels.retain(|_, channel| {
@@ -317,6 +322,7 @@ impl Shard {
         };
         let namespace = Arc::clone(namespace);
         self.make_room(cx.now)?;
+        self.check_memory(namespace.kind)?;
         let channel = Channel::new(namespace);
         let head = matches!(channel.body, Body::Opening(_))
             .then(|| StoreQuestion::Head(name.clone(), channel.head_window()));
@@ -354,6 +360,7 @@ impl Shard {
             Ok(head) => {
                 let Some(channel) = self.channels.get_mut(name) else { return };
                 let waiting = channel.open(head, cx.now.uptime);
+                let weight = channel.weight();
                 if epoch != self.epoch {
                     self.doubt(name, cx);
                 }
@@ -362,6 +369,7 @@ impl Shard {
                 for ask in waiting {
                     self.handle_log(ask, cx);
                 }
+                self.weigh(0, weight);
             }
             Err(error) => {
                 let Some(channel) = self.channels.remove(name) else { return };

@@ -39,6 +39,12 @@ pub struct Limits {
     pub call_timeout: Duration,
     /// The largest answer of the application, in bytes (64 KiB). A larger one is answered with `internal`.
     pub call_answer_max: usize,
+    /// Bytes of publications that one worker keeps in memory, counted as
+    /// [`Publication::weight`](crate::Publication::weight) (128 MiB). Beyond it the oldest of the largest logs are let go,
+    /// and are read from the store again when somebody asks for them. What `value` and `map` channels that are in use
+    /// hold cannot be let go: where that is more than half of it, publishes to them, and opening one more, are refused
+    /// with `limit_exceeded` and `retry`.
+    pub hot_bytes: usize,
     /// How long an unused channel's hot ring stays in memory (60 s).
     pub channel_idle: Duration,
     /// Items of one history page (1,000); more asked for is answered with `bad_request`.
@@ -105,6 +111,7 @@ impl Default for Limits {
             calls: 1_024,
             call_timeout: Duration::from_secs(10),
             call_answer_max: 64 << 10,
+            hot_bytes: 128 << 20,
             channel_idle: Duration::from_secs(60),
             history_page: 1_000,
             history_page_bytes: 1 << 20,

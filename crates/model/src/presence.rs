@@ -90,12 +90,17 @@ impl Member {
 
 /// How many bytes a text takes in JSON.
 fn escaped(text: &str) -> usize {
-    let surplus = |byte: u8| match byte {
+    text.len() + escapes(text.as_bytes())
+}
+
+/// How many bytes more a text takes in JSON than it has, at most.
+pub(crate) fn escapes(text: &[u8]) -> usize {
+    let surplus = |byte: &u8| match byte {
         b'"' | b'\\' => 1,
         0..=0x1f => 5,
         _ => 0,
     };
-    text.len() + text.bytes().map(surplus).sum::<usize>()
+    text.iter().map(surplus).sum()
 }
 
 /// Who is in a channel, or what changed of that. Shared by all who are told.

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use crate::deflated::Deflated;
-use crate::{ChannelName, Fold, Key, Payload, Position, Role, Timestamp, UserName};
+use crate::presence::escapes;
+use crate::{ChannelName, Fold, Form, Key, Payload, Position, Role, Timestamp, UserName};
 
 /// A finished byte form of a publication. Each is made at most once per publication, by the first
 /// connection that needs it, and shared by reference count.
@@ -47,6 +48,9 @@ pub struct Publication {
     encoded: [OnceLock<Bytes>; Encoding::COUNT],
     deflated: Deflated,
 }
+
+/// What a publication takes in memory besides its payload: itself, its names, and the frame around each form of it.
+const WEIGHT_BASE: usize = 640;
 
 impl Publication {
     /// An entry of `channel` with nothing else said of it yet: no position, no author, no key.
@@ -94,6 +98,19 @@ impl Publication {
         let name = entry.map_or(0, |name| name.as_str().len());
         let fold = self.fold.as_ref().map_or(0, |fold| fold.cost());
         self.payload.bytes.len() + from + key + name + fold + 64
+    }
+
+    /// What it may take in memory, in bytes, once it was sent to clients of every kind: its payload, and each form that
+    /// is made of it and kept.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        // As it is, as JSON (escaped, or in base64), and as a plain message or compressed.
+        let payload = match self.payload.form {
+            Form::Text => 3 * self.payload.bytes.len() + escapes(&self.payload.bytes),
+            Form::Json => 3 * self.payload.bytes.len(),
+            Form::Binary => 4 * self.payload.bytes.len(),
+        };
+        payload + WEIGHT_BASE
     }
 
     /// The same entry without its payload, as a deletion leaves it.

@@ -206,6 +206,11 @@ impl Node {
         self.hubs[usize::from(worker)].accepts(id)
     }
 
+    /// What `worker` holds of publications in memory, in bytes.
+    pub fn hot_bytes(&self, worker: u16) -> usize {
+        self.hubs[usize::from(worker)].hot_bytes()
+    }
+
     /// Whether `worker` has answered all that it knows of.
     pub fn is_settled(&self, worker: u16) -> bool {
         self.hubs[usize::from(worker)].is_settled()
@@ -358,6 +363,10 @@ impl Node {
             let channels = self.hubs[usize::from(worker)].channels();
             ensure(channels <= self.limits.channels, Checker::Caps, || {
                 format!("worker {worker} holds {channels} channels")
+            })?;
+            let bytes = self.hot_bytes(worker);
+            ensure(bytes <= self.limits.hot_bytes, Checker::Caps, || {
+                format!("worker {worker} holds {bytes} bytes of publications")
             })?;
         }
         Ok(())

@@ -165,6 +165,8 @@ fn limits(rng: &mut Rng) -> Limits {
         channel_waiting: rng.pick(&[1, 4, 100, 100]),
         reads_in_flight: rng.between(1, 4),
         channels: rng.pick(&[1, 2, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100]),
+        // Half of it is more than the one map of a run may hold.
+        hot_bytes: rng.pick(&[128 << 20, 128 << 20, 8 << 10]),
         channel_idle: Duration::from_millis(500),
         history_page: 20,
         history_page_bytes: rng.pick(&[1 << 20, 1 << 20, 400]),

@@ -121,8 +121,10 @@ impl Shard {
             tracing::warn!(channel = %name, ?keep, head = ?head.position, "the store has lost the end of a log");
         }
         channel.turn(head, keep, cx.now.uptime);
+        let weight = channel.weight();
         self.watch_entries(name, cx);
         self.feed_all(name, cx);
+        self.weigh(0, weight);
         self.catch_up(name, cx);
     }
 

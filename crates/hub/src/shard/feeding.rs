@@ -46,8 +46,11 @@ impl Shard {
             }
             log.told = log.told.max(offset_of(&publication));
         }
+        let before = channel.weight();
         if channel.apply(publication, cx.now.uptime) {
+            let after = channel.weight();
             self.feed_all(name, cx);
+            self.weigh(before, after);
         }
     }
 
@@ -88,7 +91,9 @@ impl Shard {
             log.unsure = true;
             return;
         }
+        let before = channel.weight();
         channel.take_missing(read.entries, cx.now.uptime);
+        let after = channel.weight();
         let Some(log) = channel.log_mut() else { return };
         if log.applied.offset.next() < log.floor {
             // What comes next was trimmed before it could be read.
@@ -98,6 +103,7 @@ impl Shard {
         }
         self.watch_entries(name, cx);
         self.feed_all(name, cx);
+        self.weigh(before, after);
         self.catch_up(name, cx);
     }
 

@@ -150,6 +150,11 @@ impl Shard {
             refuse_publish(stored, &fault, cx);
             return;
         }
+        let channel = self.channels.get(&name).expect("the caller found it");
+        if let (Err(fault), false) = (self.check_memory(channel.namespace.kind), stored.publish.removes) {
+            refuse_publish(stored, &fault, cx);
+            return;
+        }
         let channel = self.channels.get_mut(&name).expect("the caller found it");
         let appending = channel.appending;
         let log = channel.log_mut().expect("the caller found it open");

@@ -9,6 +9,7 @@ mod entries;
 mod faults;
 mod joining;
 mod limits;
+mod memory;
 mod pages;
 mod presence;
 mod presence_at_random;
