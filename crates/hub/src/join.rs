@@ -258,9 +258,11 @@ impl Join {
         let first = since.offset.next();
         match &log.hot {
             Hot::Latest(latest) => {
-                let all = Window { entries: u32::MAX, bytes: usize::MAX };
-                let changed = latest.range(first, place.offset, all);
-                Step::Finish(Entrance::at(place, Recovery::Recovered(changed)))
+                match page_of_state(latest, place, first, channel.ring_caps()) {
+                    // The whole state is less than so many changes, or little more.
+                    Step::Page(_) => lost(place, LostReason::Limit, None),
+                    step => step,
+                }
             }
             Hot::Ring(_) if place.offset.since(since.offset) > u64::from(channel.ring_caps().entries) => {
                 lost(place, LostReason::Limit, None)

@@ -70,6 +70,38 @@ fn who_comes_back_is_told_what_changed_and_what_is_gone() {
 }
 
 #[test]
+fn who_missed_more_than_is_replayed_is_given_the_whole_state() {
+    let limited = Namespace { recover_entries: 4, ..Namespace::of_kind(Kind::Map) };
+    let mut node = Node::with(Limits::default(), limited);
+    let ann = node.open(0, Some("ann"));
+    for x in ["u", "v", "w"] {
+        node.does(ann, set(x, "1"));
+    }
+    for x in ["v", "w"] {
+        node.does(ann, remove(x));
+    }
+    // A removal is a change like another.
+    check(
+        node.asks(ann, subscribe(NEAR, since(1))),
+        &["subscribed chat:a a5 floor 1, 2 recovered", "chat:a a4 -v ann: ", "chat:a a5 -w ann: "],
+    );
+    for x in ["x", "y"] {
+        node.does(ann, set(x, "1"));
+    }
+    node.hears(ann);
+    assert_eq!(node.asks(ann, subscribe(NEAR, since(3))).len(), 1 + 4);
+    node.does(ann, set("z", "1"));
+    node.hears(ann);
+    check(
+        node.asks(ann, subscribe(NEAR, since(3))),
+        &["subscribed chat:a a8 floor 1, lost: limit, state [u=1 x=1 y=1 z=1]"],
+    );
+    // Who asks to catch up is given all that changed, page by page.
+    let heard = node.asks(ann, subscribe(NEAR, Start::CatchUp(at(10, 3))));
+    assert_eq!(heard.len(), 1 + 5, "{heard:?}");
+}
+
+#[test]
 fn what_waits_together_is_merged() {
     let mut node = node();
     let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
