@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use trunkline_model::ClientId;
+use trunkline_model::{ClientId, close};
 
 use crate::output::Output;
 use crate::peer::{LineAsk, LineQuestion, Tell};
@@ -43,7 +43,7 @@ impl Lines {
                 Tell::Left
             }
             LineQuestion::Replace(older) => {
-                cx.out.push(Output::Replaced { session: older });
+                cx.out.push(Output::Close { session: older, reason: close::REPLACED });
                 Tell::Left
             }
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use trunkline_backend::Request;
+use trunkline_model::close::CloseReason;
 use trunkline_model::{PresenceUpdate, Publication, Push, Reply, RpcRequest, Secret};
 
 use crate::{Peer, SessionId};
@@ -77,10 +78,12 @@ pub enum Output {
         /// The session.
         session: SessionId,
     },
-    /// Close the session's connection with 4409: a newer one has taken its place. Say then that it is closed.
-    Replaced {
+    /// Close the session's connection, and say that it is closed.
+    Close {
         /// The session.
         session: SessionId,
+        /// Why.
+        reason: CloseReason,
     },
     /// The session takes commands again ([`Hub::accepts`](crate::Hub::accepts)).
     Ready {

@@ -17,7 +17,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use trunkline_model::{
     Action, ChannelName, Command, CommandId, Connect, DisplayName, ErrorCode, Fault, HistoryQuery, Identity,
-    Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Start, Subscribe, Subscribed,
+    Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Slow, Start, Subscribe,
+    Subscribed, close,
 };
 
 use crate::answers::{RETRY, capabilities, too_fast};
@@ -248,7 +249,9 @@ impl Sessions {
             Tell::Lost(loss) => self.lose(&loss, cx),
             Tell::Broken(channel) => self.break_off(&channel, cx),
             Tell::Replaces { session, worker, older } => self.replace_line(session, (worker, older), cx),
-            Tell::Replaced { session } => cx.out.push(Output::Replaced { session }),
+            Tell::Replaced { session } => {
+                cx.out.push(Output::Close { session, reason: close::REPLACED });
+            }
             Tell::Left => {}
         }
     }
@@ -281,8 +284,13 @@ impl Sessions {
     /// The outbox had no room for this: the subscription is pushed nothing until there is.
     pub(crate) fn behind(&mut self, id: SessionId, publication: &Publication, cx: &mut Context<'_>) {
         let (channel, Some(position)) = (&publication.channel, publication.position) else { return };
+        let slow = self.namespaces.of(channel).map(|namespace| namespace.slow);
         let Some(session) = self.get_mut(id) else { return };
         let Some(subscription) = session.subscription_mut(channel) else { return };
+        if slow == Some(Slow::Disconnect) {
+            cx.out.push(Output::Close { session: id, reason: close::SLOW });
+            return;
+        }
         let (slot, after) = match subscription.place {
             Place::Live { slot, after } => (slot, after),
             // It was handed out just before it stepped aside.

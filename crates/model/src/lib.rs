@@ -45,7 +45,7 @@ pub use fold::Fold;
 pub use identity::{ClientId, Identity, InvalidKey, KEY_MAX, Key, Publisher, Secret, UserName};
 pub use limits::Limits;
 pub use method::{InvalidMethod, METHOD_MAX, Method, RpcRequest};
-pub use namespace::{Acknowledge, Kind, Namespace, Namespaces, PresenceMode, Rate, Retention};
+pub use namespace::{Acknowledge, Kind, Namespace, Namespaces, PresenceMode, Rate, Retention, Slow};
 pub use payload::{Form, Payload};
 pub use position::{Epoch, InvalidEpoch, Offset, Position, Timestamp};
 pub use presence::{DISPLAY_NAME_MAX, DisplayName, InvalidDisplayName, Member, Members, PresenceUpdate};

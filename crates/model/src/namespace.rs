@@ -56,6 +56,16 @@ impl PresenceMode {
     }
 }
 
+/// What becomes of a subscriber that reads more slowly than is published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Slow {
+    /// It is told nothing until it has read, and then goes on from its place.
+    #[default]
+    CatchUp,
+    /// Its connection is closed with 4508; it comes back and goes on from its place, as far as that is replayed.
+    Disconnect,
+}
+
 /// The settings that all channels of one namespace share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Namespace {
@@ -82,6 +92,8 @@ pub struct Namespace {
     /// How often a subscriber of a `value` or a `map` is told at most (`None`: of each publication); then it is given what
     /// is newest.
     pub max_rate: Option<Rate>,
+    /// What becomes of a subscriber that is slow. Of a signal the oldest that wait are dropped, whatever this says.
+    pub slow: Slow,
     /// How much its subscribers may know of each other.
     pub presence: PresenceMode,
     /// How long after its last connection a member of a channel's presence is gone.
@@ -149,6 +161,7 @@ impl Namespace {
             rate: None,
             channel_rate: None,
             max_rate: None,
+            slow: Slow::CatchUp,
             presence: PresenceMode::Off,
             grace: Duration::from_secs(3),
             members_max: 5_000,

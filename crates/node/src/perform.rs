@@ -6,7 +6,7 @@ use bytes::Bytes;
 use slab::Slab;
 use trunkline_dialect::{json, plain};
 use trunkline_hub::{Input, Moment, Output, SessionId};
-use trunkline_model::close;
+use trunkline_model::close::{self, CloseReason};
 use trunkline_model::{ErrorCode, Fault, PresenceUpdate, Publication, Push, Reply};
 use trunkline_ws_proto::MessageKind;
 
@@ -78,12 +78,18 @@ impl Worker {
             }
             Output::AwaitRoom { session } => self.await_room(now, session),
             Output::Fail { session } => self.fail(now, session),
-            Output::Replaced { session } => {
-                if self.socket(session).is_some() {
-                    self.close(now, session.index as usize, close::REPLACED);
-                }
-            }
+            Output::Close { session, reason } => self.close_session(now, session, reason),
         }
+    }
+
+    /// What waits for a client that is too slow is not sent any more.
+    fn close_session(&mut self, now: Moment, session: SessionId, reason: CloseReason) {
+        let Some(connection) = self.socket(session) else { return };
+        if let Some(outbox) = connection.outbox.as_mut().filter(|_| reason == close::SLOW) {
+            tracing::debug!("a client is too slow");
+            outbox.drop_unsent();
+        }
+        self.close(now, session.index as usize, reason);
     }
 
     /// The hub has dropped the session, because handling it has panicked.
@@ -258,17 +264,11 @@ impl Worker {
     /// Whether `size` bytes of an answer, or of what a command brought, may wait. A client that asks for more than it
     /// reads is closed.
     fn make_room(&mut self, now: Moment, session: SessionId, size: usize) -> bool {
-        let key = session.index as usize;
-        if self.fits(now, session, size, self.limits.outbox_bytes) {
-            return true;
+        let fits = self.fits(now, session, size, self.limits.outbox_bytes);
+        if !fits {
+            self.close_session(now, session, close::SLOW);
         }
-        let Some(connection) = self.socket(session) else { return false };
-        tracing::debug!("a client is too slow");
-        if let Some(outbox) = &mut connection.outbox {
-            outbox.drop_unsent();
-        }
-        self.close(now, key, close::SLOW);
-        false
+        fits
     }
 
     /// Tells the hub when there is room for more answers to this session: now, or when it has read.

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper::Uri;
-use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, PresenceMode, Retention};
+use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, PresenceMode, Retention, Slow};
 use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
 use crate::dto::{
     AcknowledgeWord, CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable,
-    PresenceWord, RpcTable,
+    PresenceWord, RpcTable, SlowWord,
 };
 use crate::units;
 
@@ -165,6 +165,12 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
         }
         namespace.max_rate = Some(units::rate(rate).map_err(|error| format!("max_rate: {error}"))?);
     }
+    if table.slow.is_some() && namespace.kind == Kind::Signal {
+        return Err("`slow` is for what is stored; of a signal the oldest that wait are dropped".to_owned());
+    }
+    if let Some(SlowWord::Disconnect) = table.slow {
+        namespace.slow = Slow::Disconnect;
+    }
     if let Some(keep) = &table.keep {
         namespace.retention = retention(keep, namespace.kind).map_err(|error| format!("keep: {error}"))?;
     }
@@ -306,12 +312,13 @@ mod tests {
             rate: Some(Rate { interval: Duration::from_millis(100), burst: 20 }),
             channel_rate: Some(Rate { interval: Duration::from_millis(100), burst: 10 }),
             max_rate: None,
+            slow: Slow::Disconnect,
             presence: PresenceMode::Full,
             grace: Duration::from_secs(1),
             members_max: 7,
         };
         check(
-            "[namespace.news]\nkind = \"log\"\nacknowledge = \"disk\"\nkeys = \"10m\"\npresence = \"full\"\ngrace = \"1s\"\n\
+            "[namespace.news]\nkind = \"log\"\nacknowledge = \"disk\"\nkeys = \"10m\"\npresence = \"full\"\ngrace = \"1s\"\nslow = \"disconnect\"\n\
              keep = { entries = 1000, size = \"1GiB\", age = \"30d\" }\n\
              recover = { entries = 10, bytes = \"2KiB\" }\n\
              limits = { message = \"1000B\", members = 7, rate = \"10/s\", burst = 20, channel_rate = \"600/m\" }",
@@ -385,6 +392,8 @@ mod tests {
             "[namespace.x]\nkind = \"signal\"\nacknowledge = \"disk\"",
             Err("`acknowledge` is for what is stored"),
         );
+        check("[namespace.x]\nkind = \"signal\"\nslow = \"catch_up\"", Err("`slow` is for what is stored"));
+        check("[namespace.x]\nkind = \"log\"\nslow = \"wait\"", Err("expected `catch_up` or `disconnect`"));
         let visible = |rest| format!("[namespace.x]\nkind = \"log\"\npresence = \"count\"\n{rest}");
         check(
             "[namespace.x]\nkind = \"log\"\npresence = \"on\"",

@@ -56,6 +56,8 @@ pub(crate) struct NamespaceTable {
     pub(crate) recover: Option<RecoverTable>,
     /// How long idempotency keys are remembered.
     pub(crate) keys: Option<String>,
+    /// What becomes of a subscriber that is slow.
+    pub(crate) slow: Option<SlowWord>,
     /// How much its subscribers may know of each other.
     pub(crate) presence: Option<PresenceWord>,
     /// How long after its last connection a member is gone.
@@ -71,6 +73,13 @@ pub(crate) enum KindWord {
     Value,
     Map,
     Signal,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SlowWord {
+    CatchUp,
+    Disconnect,
 }
 
 #[derive(Deserialize, Debug, Clone, Copy)]

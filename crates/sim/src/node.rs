@@ -67,8 +67,8 @@ pub struct Node {
     epochs: Vec<Option<Epoch>>,
     /// Sessions whose outbox is to have room again.
     crowded: Vec<(u16, SessionId)>,
-    /// Connections that were closed because a newer one has taken their place.
-    pub replaced: Vec<Who>,
+    /// Connections that the hub has closed, and with which code.
+    pub closed: Vec<(Who, u16)>,
     /// The application that is called.
     pub(crate) calls: Calls,
     /// [`Node::settle`] leaves the application thinking.
@@ -119,7 +119,7 @@ impl Node {
             given: Vec::new(),
             epochs: vec![None; count],
             crowded: Vec::new(),
-            replaced: Vec::new(),
+            closed: Vec::new(),
             calls: Calls::default(),
             hold_calls: false,
             hold_room: false,
@@ -498,9 +498,9 @@ impl Node {
                 Output::Push { session, push } => self.hear(worker, session, Heard::Pushed(push)),
                 Output::Ready { session } => self.hear(worker, session, Heard::Ready),
                 Output::Fail { session } => panic!("handling {session:?} has panicked"),
-                Output::Replaced { session } => {
+                Output::Close { session, reason } => {
                     if let Some(who) = self.sits(worker, session) {
-                        self.replaced.push(who);
+                        self.closed.push((who, reason.code));
                         self.close(who);
                     }
                 }
@@ -568,7 +568,8 @@ impl Node {
     }
 
     fn deliver(&mut self, worker: u16, session: SessionId, publication: &Arc<Publication>) {
-        let who = self.sits(worker, session).expect("deliveries go to sessions that are open");
+        // One that was closed by the hub itself may be on a list still.
+        let Some(who) = self.sits(worker, session) else { return };
         let hub = &mut self.hubs[usize::from(worker)];
         if self.seats[who].lagging && !hub.takes(session, publication) {
             return;
@@ -589,7 +590,7 @@ impl Node {
     }
 
     fn present(&mut self, worker: u16, session: SessionId, update: &Arc<PresenceUpdate>) {
-        let who = self.sits(worker, session).expect("presence is told to sessions that are open");
+        let Some(who) = self.sits(worker, session) else { return };
         let seat = &mut self.seats[who];
         if seat.room > 0 {
             seat.room = seat.room.saturating_sub(1);

@@ -32,17 +32,17 @@ fn a_newer_connection_of_a_session_takes_the_place_of_the_older() {
             node.asks(second, connect(Some("s-ann"), &[(NEAR, Start::Next)])),
             &["welcome ann, up to 128 subscriptions", "subscribed chat:a a0 floor 1"],
         );
-        assert_eq!(node.replaced, [first]);
+        assert_eq!(node.closed, [(first, 4409)]);
         // The end of the older one is not that of the newer.
         let third = node.open(older, None);
         node.asks(third, connect(Some("s-ann"), &[]));
-        assert_eq!(node.replaced, [first, second]);
+        assert_eq!(node.closed, [(first, 4409), (second, 4409)]);
         node.close(third);
         node.settle();
         // Nobody is there, so nobody is replaced.
         let fourth = node.open(newer, None);
         node.asks(fourth, connect(Some("s-ann"), &[]));
-        assert_eq!(node.replaced, [first, second]);
+        assert_eq!(node.closed, [(first, 4409), (second, 4409)]);
     }
 }
 
@@ -56,10 +56,10 @@ fn of_two_that_come_at_once_the_one_that_was_opened_last_stays() {
             node.send(who, connect(Some("s-ann"), &[]));
         }
         node.settle();
-        assert!(node.replaced.is_empty());
+        assert!(node.closed.is_empty());
         node.held_queues.clear();
         node.settle();
-        assert_eq!(node.replaced, [both[0]], "though its keeper may have heard of it last");
+        assert_eq!(node.closed, [(both[0], 4409)], "though its keeper may have heard of it last");
         check(node.asks(both[1], ping().id(1)).split_off(1), &["[1] pong"]);
     }
 }
@@ -93,7 +93,7 @@ fn who_cannot_be_taken_up_again_is_not_replaced() {
         let known = node.open(0, Some("cid"));
         node.asks(known, ping());
     }
-    assert!(node.replaced.is_empty());
+    assert!(node.closed.is_empty());
 }
 
 #[test]

@@ -90,7 +90,10 @@ fn maps_in_use_take_no_more_than_there_is_room_for() {
     check(refused, &["[1] error limit_exceeded chat:a retry"]);
     // Another worker has its own; here no further map is opened, but what is there can be removed.
     assert_eq!(node.asks(ann, put(FAR, 0, false).id(2)), ["[2] published chat:b a1"]);
-    let near = (0..).map(channel).find(|other| name(other).stable_hash() % 2 == 0).expect("half of them are");
+    let near = (0..)
+        .map(channel)
+        .find(|other| name(other).stable_hash().is_multiple_of(2))
+        .expect("half of them are");
     check(
         node.asks(ann, subscribe(&near, Start::Next).id(3)),
         &[&format!("[3] error limit_exceeded {near} retry")],

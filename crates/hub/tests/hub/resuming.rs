@@ -1,6 +1,6 @@
 //! Subscribing with `since`: all of (since, P] or a reason.
 
-use trunkline_model::{Epoch, Kind, Limits, Namespace, Start};
+use trunkline_model::{Epoch, Kind, Limits, Namespace, Slow, Start};
 
 use trunkline_sim::Node;
 use trunkline_sim::words::*;
@@ -21,6 +21,28 @@ fn check_since(start: Start, reads: usize, expect: &[&str]) {
     let before = node.store.reads_asked;
     check(node.asks(ann, subscribe(NEAR, start)), expect);
     assert_eq!(node.store.reads_asked - before, reads, "reads for {start:?}");
+}
+
+#[test]
+fn where_slow_readers_are_cut_off_they_come_back_and_miss_nothing() {
+    let strict = Namespace { slow: Slow::Disconnect, ..Namespace::of_kind(Kind::Log) };
+    let mut node = Node::with(Limits::default(), strict);
+    let (ann, bob) = (node.open(0, Some("ann")), node.open(1, Some("bob")));
+    node.does(ann, subscribe(NEAR, Start::Next));
+    node.make_slow(ann, 2);
+    for number in 1..=4 {
+        node.does(bob, publish(NEAR, &number.to_string()));
+    }
+    assert_eq!(node.closed, [(ann, 4508)]);
+    check(
+        node.hears(ann),
+        &["subscribed chat:a a0 floor 1", "chat:a a1 bob: 1 (new epoch)", "chat:a a2 bob: 2"],
+    );
+    let again = node.open(0, Some("ann"));
+    check(
+        node.asks(again, subscribe(NEAR, since(2))),
+        &["subscribed chat:a a4 floor 1, 2 recovered", "chat:a a3 bob: 3", "chat:a a4 bob: 4"],
+    );
 }
 
 #[test]

@@ -310,6 +310,26 @@ async fn a_subscriber_that_does_not_read_for_long_misses_nothing_and_delays_nobo
     }
 }
 
+/// The old way, where the namespace asks for it: it hears why, and misses nothing if it comes back soon.
+#[tokio::test]
+async fn a_slow_subscriber_is_closed_where_its_namespace_says_so() {
+    const SIZE: usize = 200_000;
+    let folder = Folder::with_config(
+        "[namespace.large]\nkind = \"log\"\nslow = \"disconnect\"\nlimits = { message = \"256KiB\" }\n",
+    );
+    let server = Server::with_workers(&folder, 1);
+    let mut asleep = asleep(&server, "large:a").await;
+    let mut publisher = Client::open(&server).await;
+    // More than an outbox and two sockets hold.
+    for _ in 0..60 {
+        let answer = publisher.publish("large:a", &json!("x".repeat(SIZE))).await;
+        assert_eq!(answer["type"], "published", "{answer}");
+    }
+    let closed = soon("the end of the line", asleep.closed()).await;
+    assert_eq!(closed.map(|(code, _)| code), Some(4508));
+    check_alive(&server).await;
+}
+
 /// Of a signal, which is not kept, the newest are there when it reads again.
 #[tokio::test]
 async fn of_signals_the_newest_wait_for_a_slow_subscriber() {
