@@ -237,6 +237,9 @@ pub enum Refusal {
     /// The target has [`REACTIONS_MAX`] different reactions.
     #[error("message {0} has {REACTIONS_MAX} different reactions, the most there may be")]
     TooManyReactions(Offset),
+    /// The store remembers so many keys, the most it may, and none of them has expired. Without a key it would be stored.
+    #[error("{0} keys are remembered, the most there may be; publish without one, or when some have expired")]
+    TooManyKeys(u64),
 }
 
 /// How many different reactions a message may have.

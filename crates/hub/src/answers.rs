@@ -111,12 +111,13 @@ fn refusal_fault(refusal: &Refusal) -> Fault {
         Refusal::NoTarget(_) | Refusal::TargetDeleted(_) | Refusal::NoReaction(_) => ErrorCode::NotFound,
         Refusal::TargetIsReference(_) => ErrorCode::BadRequest,
         Refusal::NotAuthor(_) => ErrorCode::Forbidden,
-        Refusal::TooManyReactions(_) => ErrorCode::LimitExceeded,
+        Refusal::TooManyReactions(_) | Refusal::TooManyKeys(_) => ErrorCode::LimitExceeded,
         _ => ErrorCode::Internal,
     };
     let fault = Fault::new(code, refusal.to_string());
     match refusal {
         Refusal::Conflict(position) => Fault { position: Some(*position), ..fault },
+        Refusal::TooManyKeys(_) => fault.retry_in(RETRY),
         _ => fault,
     }
 }

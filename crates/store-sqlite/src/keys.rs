@@ -2,11 +2,42 @@
 //! writer after a rollback.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use trunkline_backend::{Append, Appended};
+use trunkline_backend::{Append, Appended, Refusal};
 use trunkline_model::{Key, Offset, Position, Publisher, Timestamp};
 
 use crate::heads;
 use crate::row::{self, BEGINS_EPOCH, begins_bit, signed};
+use crate::schema;
+
+/// How many keys there are, as the writer knows it, and how many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyCount {
+    count: u64,
+    max: u64,
+}
+
+impl KeyCount {
+    /// Counts those that are there, one by one.
+    pub(crate) fn take(connection: &Connection, max: u64) -> rusqlite::Result<Self> {
+        let count = connection.query_row(schema::COUNT_KEYS, [], |found| row::unsigned(found, 0))?;
+        Ok(Self { count, max })
+    }
+
+    /// How many more there may be.
+    pub(crate) fn room(self) -> u64 {
+        self.max.saturating_sub(self.count)
+    }
+
+    /// Takes note of what a transaction has added and deleted.
+    pub(crate) fn change(&mut self, added: usize, forgotten: usize) {
+        self.count = (self.count + added as u64).saturating_sub(forgotten as u64);
+    }
+
+    /// Why there may be no more.
+    pub(crate) fn refusal(self) -> Refusal {
+        Refusal::TooManyKeys(self.max)
+    }
+}
 
 /// What was stored under this key, if the key is still remembered at `now`.
 pub(crate) fn find(
@@ -34,8 +65,8 @@ fn remembered(found: &Row<'_>) -> rusqlite::Result<Appended> {
     })
 }
 
-/// Remembers from `since` on, for as long as `append` says, that the key stands for `stored`. What it replaces, if
-/// anything, has expired.
+/// Remembers from `since` on, for as long as `append` says, that the key stands for `stored`. Returns whether there is
+/// one more now; else it has taken the place of one that had expired.
 pub(crate) fn add(
     connection: &Connection,
     channel: i64,
@@ -43,24 +74,33 @@ pub(crate) fn add(
     stored: &Appended,
     append: &Append,
     since: Timestamp,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let window = u64::try_from(append.keys.as_millis()).unwrap_or(u64::MAX);
-    connection
+    let columns = params![
+        channel,
+        publisher.as_str(),
+        key.as_str(),
+        signed(stored.position.offset.0),
+        signed(stored.position.epoch.number()),
+        signed(stored.ts.0),
+        begins_bit(stored),
+        signed(since.0.saturating_add(window)),
+    ];
+    let added = connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO keys (channel, publisher, key, offset, epoch, ts, flags, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO keys (channel, publisher, key, offset, epoch, ts, flags, expires)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![
-            channel,
-            publisher.as_str(),
-            key.as_str(),
-            signed(stored.position.offset.0),
-            signed(stored.position.epoch.number()),
-            signed(stored.ts.0),
-            begins_bit(stored),
-            signed(since.0.saturating_add(window)),
-        ])
-        .map(|_| ())
+        .execute(columns)?;
+    if added == 0 {
+        connection
+            .prepare_cached(
+                "UPDATE keys SET offset = ?4, epoch = ?5, ts = ?6, flags = ?7, expires = ?8
+                 WHERE channel = ?1 AND publisher = ?2 AND key = ?3",
+            )?
+            .execute(columns)?;
+    }
+    Ok(added > 0)
 }
 
 /// Where an earlier append with the key of `append` was stored, if there is one. Outside of a transaction.

@@ -35,6 +35,10 @@ pub struct Options {
     pub wal_pages_max: u32,
     /// Channels whose heads the writer keeps in memory (100,000). Others are looked up again.
     pub heads: usize,
+    /// Keys that are remembered (50,000,000: about 10 GB). At the cap a publication with a new key is refused
+    /// ([`Refusal::TooManyKeys`](trunkline_backend::Refusal::TooManyKeys)) until some have expired; none is forgotten
+    /// before its time.
+    pub keys_max: u64,
     /// Bytes of the database file, rounded down to pages (`None`: as the disk allows). At the cap appends
     /// are answered with `NotStored`.
     pub size_max: Option<u64>,
@@ -54,6 +58,7 @@ impl Default for Options {
             checkpoint_pages: 4_096,
             wal_pages_max: 16_384,
             heads: 100_000,
+            keys_max: 50_000_000,
             size_max: None,
             check_size_max: 64 << 20,
         }
@@ -70,6 +75,7 @@ impl fmt::Debug for Options {
             .field("checkpoint_pages", &self.checkpoint_pages)
             .field("wal_pages_max", &self.wal_pages_max)
             .field("heads", &self.heads)
+            .field("keys_max", &self.keys_max)
             .field("size_max", &self.size_max)
             .field("check_size_max", &self.check_size_max)
             .finish_non_exhaustive()

@@ -160,6 +160,9 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 "];
 
+/// Looks at each of them: a second for 10,000,000.
+pub(crate) const COUNT_KEYS: &str = "SELECT count(*) FROM keys";
+
 /// Opens the database for writing, as it was made by [`prepare`].
 pub(crate) fn open_writer(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -18,6 +18,7 @@ use crate::copy::Copies;
 use crate::counters::Tally;
 use crate::epoch::SharedEpoch;
 use crate::heads::Heads;
+use crate::keys::KeyCount;
 use crate::lock::DirectoryLock;
 use crate::queue::{Queue, Taken};
 use crate::reader::{Question, Reader};
@@ -112,6 +113,7 @@ impl SqliteStore {
             epoch: Arc::clone(&self.epoch),
             tally: Arc::clone(&self.tally),
             copies: self.copies.clone(),
+            keys: KeyCount::take(&connection, options.keys_max)?,
             heads: Heads::new(options.heads, schema::last_row(&connection)?),
             trimmer: Trimmer::new(Arc::clone(&self.retentions), options.heads),
             connection: Some(connection),

@@ -9,11 +9,15 @@ use trunkline_model::{
 };
 
 use crate::heads::{self, Heads, KnownHead};
+use crate::keys::KeyCount;
 use crate::row::{self, REMOVED, begins_bit, entry_name, form_bits, op_bits, signed};
 use crate::{keys, references, schema};
 
 /// Expired keys that go with each new one: more than one, so that they never pile up.
 const FORGOTTEN_PER_KEY: usize = 2;
+
+/// Expired keys that go where there is no room for a new one.
+const FORGOTTEN_FOR_ROOM: usize = 512;
 
 /// What became of an append.
 pub(crate) type Outcome = Result<Appended, Refusal>;
@@ -28,13 +32,18 @@ pub(crate) struct Transaction<'c> {
     touched: Vec<ChannelName>,
     /// By how much the entries of each namespace weigh more.
     added: HashMap<i64, i64>,
+    key_count: KeyCount,
     keys_added: usize,
+    /// Expired ones that were deleted, if that was tried, because there was no room.
+    keys_forgotten: Option<usize>,
     erased: bool,
 }
 
 /// What a transaction did besides its appends.
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
+    /// Keys that are remembered now and were not before.
+    pub(crate) keys_added: usize,
     /// Expired keys that were deleted.
     pub(crate) keys_forgotten: usize,
     /// The channels that were appended to, and their numbers.
@@ -50,6 +59,7 @@ impl<'c> Transaction<'c> {
         heads: &'c mut Heads,
         epoch: Epoch,
         retentions: &'c Retentions,
+        key_count: KeyCount,
     ) -> rusqlite::Result<Self> {
         let insert = connection.prepare_cached(
             "INSERT INTO log (id, channel, offset, epoch, ts, flags, author, key, payload)
@@ -64,7 +74,9 @@ impl<'c> Transaction<'c> {
             insert,
             touched,
             added,
+            key_count,
             keys_added: 0,
+            keys_forgotten: None,
             erased: false,
         })
     }
@@ -77,6 +89,9 @@ impl<'c> Transaction<'c> {
         {
             self.answer_overtaken(head.id, append, &first, now)?;
             return Ok(Ok(first));
+        }
+        if append.key.is_some() && !self.has_room_for_key(now)? {
+            return Ok(Err(self.key_count.refusal()));
         }
         if let Err(refusal) = self.check_condition(known, append)? {
             return Ok(Err(refusal));
@@ -132,9 +147,11 @@ impl<'c> Transaction<'c> {
         if self.erased {
             schema::secure_cheaply(self.connection)?;
         }
+        finished.keys_added = self.keys_added;
+        finished.keys_forgotten = self.keys_forgotten.unwrap_or(0);
         if self.keys_added > 0 {
             let count = self.keys_added.saturating_mul(FORGOTTEN_PER_KEY);
-            finished.keys_forgotten = keys::forget(self.connection, now, count)?;
+            finished.keys_forgotten += keys::forget(self.connection, now, count)?;
         }
         Ok(finished)
     }
@@ -349,8 +366,18 @@ impl<'c> Transaction<'c> {
         append: &Append,
         since: Timestamp,
     ) -> rusqlite::Result<()> {
-        self.keys_added += 1;
-        keys::add(self.connection, channel, scope, stored, append, since)
+        let is_new = keys::add(self.connection, channel, scope, stored, append, since)?;
+        self.keys_added += usize::from(is_new);
+        Ok(())
+    }
+
+    /// Whether one more key may be remembered; expired ones make room.
+    fn has_room_for_key(&mut self, now: Timestamp) -> rusqlite::Result<bool> {
+        if self.keys_added as u64 >= self.key_count.room() && self.keys_forgotten.is_none() {
+            self.keys_forgotten = Some(keys::forget(self.connection, now, FORGOTTEN_FOR_ROOM)?);
+        }
+        let forgotten = self.keys_forgotten.unwrap_or(0) as u64;
+        Ok((self.keys_added as u64) < self.key_count.room() + forgotten)
     }
 
     /// What `append` has overtaken has its answer from now on.

@@ -17,7 +17,7 @@ use crate::copy::Copies;
 use crate::counters::{Tally, count};
 use crate::epoch::SharedEpoch;
 use crate::heads::Heads;
-use crate::keys;
+use crate::keys::{self, KeyCount};
 use crate::queue::{Queue, Taken};
 use crate::schema;
 use crate::transaction::{Finished, Outcome, Transaction};
@@ -67,6 +67,7 @@ pub(crate) struct Writer {
     pub(crate) tally: Arc<Tally>,
     pub(crate) copies: Copies,
     pub(crate) heads: Heads,
+    pub(crate) keys: KeyCount,
     pub(crate) trimmer: Trimmer,
     /// `None` after an error that it cannot be trusted after; opened again before anything is written.
     pub(crate) connection: Option<Connection>,
@@ -204,7 +205,8 @@ impl Writer {
         run(connection, "BEGIN IMMEDIATE").map_err(|error| self.name_file(&error))?;
         self.heads.age();
         let retentions = self.trimmer.retentions();
-        let transaction = Transaction::new(connection, &mut self.heads, self.epoch.get(), &retentions);
+        let transaction =
+            Transaction::new(connection, &mut self.heads, self.epoch.get(), &retentions, self.keys);
         let written = transaction.and_then(|transaction| write(transaction, &self.options.clock, batch));
         let (outcomes, finished) = match written {
             Ok(written) => written,
@@ -230,6 +232,7 @@ impl Writer {
         count(&self.tally.duplicates, duplicates);
         count(&self.tally.appended, outcomes.len() - refused - duplicates);
         count(&self.tally.keys_forgotten, finished.keys_forgotten);
+        self.keys.change(finished.keys_added, finished.keys_forgotten);
         if finished.erased {
             self.erased_since.get_or_insert_with(Instant::now);
         }
@@ -262,6 +265,7 @@ impl Writer {
         count(&self.tally.renewals, 1);
         let opened = schema::open_writer(&self.path, &self.options).map_err(|error| error.to_string())?;
         checkpoint(&opened, "TRUNCATE").map_err(|error| error.to_string())?;
+        self.keys = KeyCount::take(&opened, self.options.keys_max).map_err(|error| error.to_string())?;
         self.connection = Some(opened);
         Ok(())
     }
@@ -398,15 +402,16 @@ impl Writer {
     fn forget_keys(&mut self) -> bool {
         let Some(connection) = &self.connection else { return false };
         match keys::forget(connection, (self.options.clock)(), FORGOTTEN_AT_REST) {
-            Ok(FORGOTTEN_AT_REST) => {
-                count(&self.tally.keys_forgotten, FORGOTTEN_AT_REST);
-                self.checkpoint();
-                true
-            }
             Ok(forgotten) => {
                 count(&self.tally.keys_forgotten, forgotten);
-                self.rests = 0;
-                false
+                self.keys.change(0, forgotten);
+                let more = forgotten == FORGOTTEN_AT_REST;
+                if more {
+                    self.checkpoint();
+                } else {
+                    self.rests = 0;
+                }
+                more
             }
             Err(error) => {
                 tracing::warn!(%error, path = %self.path.display(), "expired keys could not be deleted");

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tempfile::tempdir;
-use trunkline_backend::Append;
 use trunkline_backend::contract::TestClock;
+use trunkline_backend::{Append, Appended, Refusal, StoreError};
 use trunkline_model::Acknowledge;
 use trunkline_store_sqlite::{Counters, Options};
 
@@ -102,6 +102,60 @@ fn expired_keys_leave_the_disk_in_step_with_new_ones() {
     let left =
         database.query_row("SELECT count(*) FROM keys", [], |row| row.get::<_, i64>(0)).expect("a count");
     assert_eq!(left, 300 + 200 + 300);
+}
+
+#[test]
+fn where_there_is_no_room_for_keys_new_ones_are_refused_and_none_is_forgotten() {
+    let dir = tempdir().expect("a directory");
+    let clock = TestClock::new();
+    let options = || {
+        let clock = clock.clone();
+        Options { clock: Arc::new(move || clock.now()), keys_max: 10, ..Options::default() }
+    };
+    let mut rig = Rig::open(dir.path(), options());
+    // One that takes the place of its expired self counts once.
+    let again = || Append { keys: Duration::from_millis(10), ..keyed("log:b", "x", "again") };
+    for _ in 0..20 {
+        clock.advance(10);
+        assert!(rig.append(again()).is_ok_and(|appended| !appended.duplicate));
+    }
+    clock.advance(10);
+    let one = |key: u32, lives: u64| Append {
+        keys: Duration::from_secs(lives),
+        ..keyed("log:a", "x", &key.to_string())
+    };
+    let refused = Err(StoreError::Refused(Refusal::TooManyKeys(10)));
+    let mut offset = 0;
+    let mut stored = |answer: Result<Appended, StoreError>, duplicate: bool| {
+        let appended = answer.expect("it is stored");
+        assert_eq!(appended.duplicate, duplicate);
+        if !duplicate {
+            offset += 1;
+            assert_eq!(appended.position.offset.0, offset);
+        }
+    };
+    // Four for a second, then six for long; in one transaction with those that are refused.
+    let appends = (0..12).map(|key| one(key, if key < 4 { 1 } else { 1_000 })).collect();
+    for (at, answer) in rig.append_all(appends).into_iter().enumerate() {
+        if at < 10 { stored(answer, false) } else { assert_eq!(answer, refused) }
+    }
+    // What is known is answered, and what has no key is stored. The count outlives the process.
+    for _ in 0..2 {
+        stored(rig.append(one(9, 1_000)), true);
+        stored(rig.append(post("log:a", "x")), false);
+        assert_eq!(rig.append(one(10, 1_000)), refused);
+        drop(rig);
+        rig = Rig::open(dir.path(), options());
+    }
+    // Those that have expired make room, for others and for themselves.
+    clock.advance(1_000);
+    for key in [20, 21, 0, 1] {
+        stored(rig.append(one(key, 1_000)), false);
+    }
+    assert_eq!(rig.append(one(22, 1_000)), refused);
+    for key in 4..10 {
+        stored(rig.append(one(key, 1_000)), true);
+    }
 }
 
 #[test]
