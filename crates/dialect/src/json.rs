@@ -23,11 +23,20 @@ use crate::wire::{Braced, Field, WireCommand, WireId, WirePosition, WireStart, W
 pub const COMMAND_ID_MAX: usize = 64;
 
 /// The types of commands that [`decode`] knows.
-pub const COMMAND_TYPES: &[&str] =
-    &["connect", "subscribe", "unsubscribe", "publish", "history", "presence", "rpc", "ping", "pong"];
+pub const COMMAND_TYPES: &[&str] = &[
+    "connect",
+    "subscribe",
+    "unsubscribe",
+    "publish",
+    "history",
+    "presence",
+    "rpc",
+    "refresh",
+    "ping",
+    "pong",
+];
 
-/// Types that the protocol has and this version does not.
-const LATER_TYPES: &[&str] = &["refresh"];
+const A_TOKEN: &str = "a token, as text: three parts with `.` between them";
 
 type Raw<'a> = Option<&'a RawValue>;
 
@@ -64,6 +73,10 @@ fn action(wire: &WireCommand<'_>) -> Result<Action, Fault> {
         "history" => history(wire).map(Action::History),
         "presence" => presence(wire).map(Action::Presence),
         "rpc" => rpc(wire),
+        "refresh" => {
+            let token: Cow<'_, str> = required("token", wire.token, A_TOKEN)?;
+            Ok(Action::Refresh(Secret::new(&token)))
+        }
         "ping" => Ok(Action::Ping),
         "pong" => Ok(Action::Pong),
         other => Err(unknown_type(other)),
@@ -71,9 +84,7 @@ fn action(wire: &WireCommand<'_>) -> Result<Action, Fault> {
 }
 
 fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
-    if wire.token.is_some() {
-        return Err(Fault::new(ErrorCode::Unauthorized, "this server is not set up to check tokens"));
-    }
+    let token: Option<Cow<'_, str>> = optional("token", wire.token, A_TOKEN)?;
     let session: Option<Cow<'_, str>> = optional("session", wire.session, "the text from `welcome`")?;
     let name: Option<Cow<'_, str>> = optional("name", wire.name, "a text of 1 to 64 bytes")?;
     let listed: Option<WireSubscribe<'_>> =
@@ -86,6 +97,7 @@ fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
         subscribe.push(subscribe_of(channel, &start)?);
     }
     Ok(Connect {
+        token: token.map(|text| Secret::new(&text)),
         session: session.map(|text| Secret::new(&text)),
         subscribe,
         heartbeat: optional("heartbeat", wire.heartbeat, "true or false")?.unwrap_or(false),
@@ -275,10 +287,6 @@ fn cut(text: &str, characters_max: usize) -> String {
 }
 
 fn unknown_type(given: &str) -> Fault {
-    if LATER_TYPES.contains(&given) {
-        let message = format!("{given:?} is part of trunkline.v1 but not supported by this server version");
-        return Fault::new(ErrorCode::UnknownType, message);
-    }
     let short = brief(given);
     let nearest = COMMAND_TYPES
         .iter()
@@ -303,9 +311,15 @@ pub fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
             object.text("client", identity.client.as_str()).text("user", identity.user.as_str());
             object.text_if("session", identity.session.as_ref().map(Secret::reveal));
             object.value("ping", ping.as_millis()).value("spread", spread.as_millis()).value("ts", ts.0);
+            object.value_if("expires", identity.access.expires.map(|at| at.0));
             object.object("limits", |limits| {
                 limits.value("message", message_size_max).value("subscriptions", subscriptions_max);
             });
+        }
+        Reply::Refreshed { id, expires } => {
+            object.text("type", "refreshed");
+            write_id(&mut object, id.as_ref());
+            object.value_if("expires", expires.map(|at| at.0));
         }
         Reply::Subscribed(subscribed) => write_subscribed(&mut object, subscribed),
         Reply::Unsubscribed { id, channel } => {

@@ -45,7 +45,9 @@ pub fn close_after(reply: &Reply) -> Option<CloseReason> {
 pub fn close_for(fault: &Fault) -> CloseReason {
     match fault.code {
         ErrorCode::TooLarge => close::TOO_LARGE,
-        ErrorCode::Forbidden | ErrorCode::Unauthorized => close::FORBIDDEN,
+        ErrorCode::Forbidden => close::FORBIDDEN,
+        ErrorCode::Unauthorized => close::INVALID_TOKEN,
+        ErrorCode::TokenExpired => close::TOKEN_EXPIRED,
         ErrorCode::BadRequest | ErrorCode::UnknownNamespace | ErrorCode::NotFound => close::BAD_FRAME,
         ErrorCode::Draining => close::DRAINING,
         _ => close::INTERNAL,

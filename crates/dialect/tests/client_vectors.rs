@@ -119,7 +119,7 @@ fn describe(message: &ServerMessage) -> Value {
             "type": "welcome", "id": id(&welcome.id), "client": welcome.client.as_str(),
             "user": welcome.user.as_str(), "session": welcome.session.as_ref().map(Secret::reveal),
             "ping_ms": millis(welcome.ping), "spread_ms": millis(welcome.spread), "ts": welcome.ts.0,
-            "message_bytes_max": welcome.message_size_max, "subscriptions_max": welcome.subscriptions_max,
+            "expires": welcome.expires.map(|at| at.0), "message_bytes_max": welcome.message_size_max, "subscriptions_max": welcome.subscriptions_max,
         }),
         ServerMessage::Subscribed(subscribed) => describe_subscribed(subscribed),
         ServerMessage::Unsubscribed(Unsubscribed { id: command, channel, refusal }) => json!({
@@ -150,6 +150,9 @@ fn describe(message: &ServerMessage) -> Value {
         }),
         ServerMessage::Result { id: command, data } => json!({
             "type": "result", "id": id(command), "data": std::str::from_utf8(&data.bytes).expect("UTF-8"),
+        }),
+        ServerMessage::Refreshed { id: command, expires } => json!({
+            "type": "refreshed", "id": id(command), "expires": expires.map(|at| at.0),
         }),
         ServerMessage::Ping => json!({ "type": "ping" }),
         ServerMessage::Goaway { within } => json!({ "type": "goaway", "within_ms": millis(*within) }),

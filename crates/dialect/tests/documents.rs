@@ -163,7 +163,7 @@ fn the_specification_has_every_field_that_is_refused() {
             .iter()
             .filter(|name| {
                 let fields = match (*command, name.as_str()) {
-                    ("connect", "token") => r#""token":"x""#.to_owned(),
+                    ("connect" | "refresh", "token") => r#""token":"x""#.to_owned(),
                     ("connect", name) => format!(r#""subscribe":{{"x":{{"{name}":1}}}}"#),
                     (_, name) => format!(r#""channel":"x","data":1,"{name}":1"#),
                 };

@@ -309,6 +309,7 @@ proptest! {
                 publisher: Publisher::new("session:hidden"),
                 session: session.as_deref().map(Secret::new),
                 named: true,
+                access: std::sync::Arc::default(),
             },
             ping: Duration::from_millis(ping),
             spread: Duration::from_millis(spread),

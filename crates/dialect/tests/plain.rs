@@ -50,7 +50,9 @@ fn every_error_has_a_close_code() {
     for code in ErrorCode::ALL {
         let expect = match code.as_str() {
             "too_large" => close::TOO_LARGE,
-            "forbidden" | "unauthorized" => close::FORBIDDEN,
+            "forbidden" => close::FORBIDDEN,
+            "unauthorized" => close::INVALID_TOKEN,
+            "token_expired" => close::TOKEN_EXPIRED,
             "bad_request" | "unknown_namespace" | "not_found" => close::BAD_FRAME,
             "draining" => close::DRAINING,
             _ => close::INTERNAL,

@@ -175,8 +175,13 @@ fn entry_name(name: &str) -> model::EntryName {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Command {
+    Refresh {
+        id: Option<Id>,
+        token: String,
+    },
     Connect {
         id: Option<Id>,
+        token: Option<String>,
         session: Option<String>,
         heartbeat: bool,
         name: Option<String>,
@@ -232,11 +237,13 @@ impl From<Command> for model::Command {
     fn from(command: Command) -> Self {
         use model::Action;
         let (id, action) = match command {
-            Command::Connect { id, session, heartbeat, name, subscribe } => {
+            Command::Refresh { id, token } => (id, Action::Refresh(model::Secret::new(&token))),
+            Command::Connect { id, token, session, heartbeat, name, subscribe } => {
+                let token = token.as_deref().map(model::Secret::new);
                 let session = session.map(|text| model::Secret::new(&text));
                 let subscribe = subscribe.into_iter().map(Into::into).collect();
                 let name = name.as_deref().map(display_name);
-                (id, Action::Connect(model::Connect { session, subscribe, heartbeat, name }))
+                (id, Action::Connect(model::Connect { token, session, subscribe, heartbeat, name }))
             }
             Command::Subscribe { id, channel, start, presence, state, rate_max } => {
                 (id, Action::Subscribe(Subscribe { channel, start, presence, state, rate_max }.into()))
@@ -483,8 +490,13 @@ enum Reply {
         ping_ms: u64,
         spread_ms: u64,
         ts: u64,
+        expires: Option<u64>,
         message_bytes_max: usize,
         subscriptions_max: usize,
+    },
+    Refreshed {
+        id: Option<Id>,
+        expires: Option<u64>,
     },
     Subscribed {
         id: Option<Id>,
@@ -581,6 +593,9 @@ impl From<Reply> for model::Reply {
                 Self::Presence { id: id.map(Into::into), update: presence.update(&channel) }
             }
             Reply::Result { id, data } => Self::Result { id: id.map(Into::into), data: state(data) },
+            Reply::Refreshed { id, expires } => {
+                Self::Refreshed { id: id.map(Into::into), expires: expires.map(Timestamp) }
+            }
             Reply::Pong { id, ts } => Self::Pong { id: id.map(Into::into), ts: Timestamp(ts) },
             Reply::Error { id, code, message, channel: name, position, retry_ms } => {
                 Self::Fault(model::Fault {
@@ -605,6 +620,7 @@ fn welcome(reply: Reply) -> model::Reply {
         ping_ms,
         spread_ms,
         ts,
+        expires,
         message_bytes_max,
         subscriptions_max,
     } = reply
@@ -619,6 +635,7 @@ fn welcome(reply: Reply) -> model::Reply {
             publisher: model::Publisher::new("session:never-told"),
             session: session.as_deref().map(model::Secret::new),
             named: true,
+            access: Arc::new(model::Access { expires: expires.map(Timestamp), ..model::Access::default() }),
         },
         ping: Duration::from_millis(ping_ms),
         spread: Duration::from_millis(spread_ms),

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use trunkline_backend::{Refusal, StoreError};
-use trunkline_model::{
-    Capability, ErrorCode, Fault, Kind, Namespace, Offset, Page, PresenceMode, Rate, Reply, Start, Subscribed,
-};
+use trunkline_model::{ErrorCode, Fault, Offset, Page, Rate, Reply, Start, Subscribed};
 
 use crate::channel::{Body, Channel};
 use crate::history::PageQuestion;
@@ -32,20 +30,9 @@ pub(crate) fn describe(channel: &Channel, join: Join, entrance: Entrance) -> Box
         Body::Opening(_) | Body::Signal => (None, Offset::ZERO),
     };
     let Join { id, channel: name, present: presence, .. } = join;
-    let (kind, can) = (channel.namespace.kind, capabilities(&channel.namespace));
+    // What it may do is known where its session is.
+    let (kind, can) = (channel.namespace.kind, Vec::new());
     Box::new(Subscribed { id, channel: name, kind, position, floor, recovery, items, entries, presence, can })
-}
-
-/// What everyone may do in a channel of `namespace`.
-pub(crate) fn capabilities(namespace: &Namespace) -> Vec<Capability> {
-    let mut can = vec![Capability::Publish];
-    if namespace.kind == Kind::Log {
-        can.push(Capability::History);
-    }
-    if namespace.presence != PresenceMode::Off {
-        can.push(Capability::Presence);
-    }
-    can
 }
 
 pub(crate) fn answer(worker: u16, session: SessionId, reply: Reply, cx: &mut Context<'_>) {

@@ -135,11 +135,12 @@ impl Hub {
     fn handle_input(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) {
         let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         match input {
-            Input::Opened { session, identity } => self.sessions.opened(session, identity, now),
-            Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
-            Input::Admitted { session, identity, channels } => {
-                self.sessions.admitted(session, identity, channels, &mut cx);
+            Input::Opened { session, identity, token } => {
+                self.sessions.opened(session, identity, token, now);
             }
+            Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
+            Input::Admitted { session, admitted } => self.sessions.admitted(session, *admitted, &mut cx),
+            Input::Refused { session, fault } => self.sessions.refused(session, fault, &mut cx),
             Input::Behind { session, publication } => self.sessions.behind(session, &publication, &mut cx),
             Input::PresenceMissed { session, channel } => {
                 self.sessions.presence_missed(session, channel, &mut cx);
@@ -164,6 +165,7 @@ impl Hub {
             let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
             match due {
                 Due::Presence(channel) => self.shard.tell_presence(&channel, &mut cx),
+                Due::Expiry(session) => self.sessions.expire(session, &mut cx),
                 Due::Call(call) => self.sessions.call_overdue(call, &mut cx),
                 Due::Members(_, session) => self.sessions.members_due(session, &mut cx),
                 Due::Paced(channel, session) => self.sessions.pace_due(&channel, session, &mut cx),
@@ -202,6 +204,7 @@ fn session_of(input: &Input) -> Option<SessionId> {
         Input::Opened { session, .. }
         | Input::Command { session, .. }
         | Input::Admitted { session, .. }
+        | Input::Refused { session, .. }
         | Input::Behind { session, .. }
         | Input::PresenceMissed { session, .. }
         | Input::Drained { session } => Some(*session),
@@ -254,8 +257,9 @@ mod tests {
                     publisher: Publisher::new("user:ann"),
                     session: None,
                     named: true,
+                    access: Arc::default(),
                 };
-                alone.take(Input::Opened { session: id(index), identity: Some(identity) });
+                alone.take(Input::Opened { session: id(index), identity: Some(identity), token: None });
             }
             alone
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::Answer;
-use trunkline_model::{ChannelName, Command, Epoch, Fault, Identity, Payload, Publication, Timestamp};
+use trunkline_model::{
+    Admitted, ChannelName, Command, Epoch, Fault, Identity, Payload, Publication, Secret, Timestamp,
+};
 
 use crate::Peer;
 
@@ -38,6 +40,8 @@ pub enum Input {
         session: SessionId,
         /// Who it is, if that is known already.
         identity: Option<Identity>,
+        /// The token that its handshake showed; `connect` may show a newer one.
+        token: Option<Secret>,
     },
     /// A client asks something. Only while [`Hub::accepts`](crate::Hub::accepts) says so.
     Command {
@@ -46,14 +50,20 @@ pub enum Input {
         /// The command.
         command: Command,
     },
-    /// The answer to [`Output::Admit`](crate::Output::Admit).
+    /// The answer to [`Output::Admit`](crate::Output::Admit): who it is. Channels that it follows without asking are
+    /// answered like those of `connect`.
     Admitted {
         /// The session.
         session: SessionId,
         /// Who it is.
-        identity: Identity,
-        /// Channels that it follows without asking. Each is answered like one of `connect`.
-        channels: Vec<ChannelName>,
+        admitted: Box<Admitted>,
+    },
+    /// The answer to [`Output::Admit`](crate::Output::Admit): it is not let in, or its new token is not taken.
+    Refused {
+        /// The session.
+        session: SessionId,
+        /// Why: `unauthorized`, `token_expired`, or what else the door has against it.
+        fault: Fault,
     },
     /// The session's outbox had no room for this publication of a log. It is not pushed to any more, and continues here
     /// when its outbox has drained. What was handed out of the channel meanwhile is to be dropped:

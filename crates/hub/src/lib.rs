@@ -27,6 +27,7 @@
 //! for output in outputs.drain(..) { perform(output) }
 //! ```
 
+mod access;
 mod answers;
 mod bucket;
 mod channel;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trunkline_backend::Request;
 use trunkline_model::close::CloseReason;
-use trunkline_model::{PresenceUpdate, Publication, Push, Reply, RpcRequest, Secret};
+use trunkline_model::{PresenceUpdate, Presented, Publication, Push, Reply, RpcRequest};
 
 use crate::{Peer, SessionId};
 
@@ -49,12 +49,13 @@ pub enum Output {
     },
     /// Ask the store.
     Store(Request),
-    /// Ask the door who this is, and answer with [`Input::Admitted`](crate::Input::Admitted).
+    /// Ask the door who this is, and answer with [`Input::Admitted`](crate::Input::Admitted) or
+    /// [`Input::Refused`](crate::Input::Refused). Asked when a session begins, and when it renews its token.
     Admit {
         /// The session.
         session: SessionId,
-        /// The secret of an earlier session that it presented.
-        presented: Option<Secret>,
+        /// What it shows.
+        presented: Presented,
     },
     /// Ask the application, and answer with [`Input::Called`](crate::Input::Called).
     Call {

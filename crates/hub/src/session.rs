@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset};
+use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset, Secret};
 
 use crate::peer::Missing;
 
@@ -38,14 +38,16 @@ pub(crate) struct Session {
     pub(crate) held_back: bool,
     /// Whether it is known to others, so that a newer connection takes its place.
     pub(crate) has_line: bool,
+    /// The client's id of its `refresh`, while the door is asked.
+    pub(crate) refreshing: Option<Box<Option<CommandId>>>,
     next_subscription: u32,
 }
 
 /// How far the conversation has come.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// Nothing was said yet.
-    New,
+    /// Nothing was said yet, but for a token in the handshake.
+    New(Option<Secret>),
     /// The door is being asked; this command was the first.
     Admitting(Box<Command>),
     /// It is known who this is.
@@ -89,11 +91,16 @@ pub(crate) enum Place {
 }
 
 impl Session {
-    pub(crate) fn new(generation: u32, identity: Option<Identity>, since: Duration) -> Self {
+    pub(crate) fn new(
+        generation: u32,
+        identity: Option<Identity>,
+        token: Option<Secret>,
+        since: Duration,
+    ) -> Self {
         Self {
             generation,
             since,
-            phase: identity.map_or(Phase::New, |identity| Phase::Open(Box::new(identity))),
+            phase: identity.map_or(Phase::New(token), |identity| Phase::Open(Box::new(identity))),
             subscriptions: Vec::new(),
             in_flight: 0,
             waiting: VecDeque::new(),
@@ -104,6 +111,7 @@ impl Session {
             blocked: false,
             held_back: false,
             has_line: false,
+            refreshing: None,
             next_subscription: 0,
         }
     }

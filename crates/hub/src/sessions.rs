@@ -4,24 +4,26 @@
 //! rest is asked of the channel's owner. This file has what a session asks and hears; `presence` who is told of whom,
 //! `calls` what the application is asked.
 
+mod admission;
 mod binding;
 mod calls;
 mod errands;
 mod pacing;
+mod permissions;
 mod presence;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Connect, DisplayName, ErrorCode, Fault, HistoryQuery, Identity,
-    Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Slow, Start, Subscribe,
-    Subscribed, close,
+    Action, Capability, ChannelName, Command, CommandId, DisplayName, ErrorCode, Fault, HistoryQuery,
+    Identity, Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Secret, Slow,
+    Subscribe, Subscribed, close,
 };
 
-use crate::answers::{RETRY, capabilities, too_fast};
+use crate::access::permit_publish;
+use crate::answers::{RETRY, too_fast};
 use crate::bucket::Buckets;
 use crate::checks::{
     check_author, check_connect, check_history, check_publish, check_subscribe, namespace_of,
@@ -104,12 +106,18 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn opened(&mut self, id: SessionId, identity: Option<Identity>, now: Moment) {
+    pub(crate) fn opened(
+        &mut self,
+        id: SessionId,
+        identity: Option<Identity>,
+        token: Option<Secret>,
+        now: Moment,
+    ) {
         let index = id.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
-        self.slots[index] = Some(Box::new(Session::new(id.generation, identity, now.uptime)));
+        self.slots[index] = Some(Box::new(Session::new(id.generation, identity, token, now.uptime)));
         self.count += 1;
         self.peak = self.peak.max(self.count);
     }
@@ -131,6 +139,7 @@ impl Sessions {
         self.count -= 1;
         self.untie(id, session.as_deref(), cx);
         self.end_line(id, session.as_deref(), cx);
+        cx.timers.set(&Due::Expiry(id), None);
         self.buckets.forget(id);
         self.names.remove(&id);
         for subscription in session.into_iter().flat_map(|session| session.subscriptions) {
@@ -151,19 +160,14 @@ impl Sessions {
         let limits = Arc::clone(&self.limits);
         let Some(session) = self.get_mut(id) else { return };
         match &mut session.phase {
-            Phase::New => {
+            Phase::New(_) => {
                 if let Action::Connect(connect) = &command.action
                     && let Err(fault) = check_connect(connect, &limits)
                 {
                     reply_fault(id, fault.answering(command.id), cx);
                     return;
                 }
-                let presented = match &command.action {
-                    Action::Connect(connect) => connect.session.clone(),
-                    _ => None,
-                };
-                session.phase = Phase::Admitting(Box::new(command));
-                cx.out.push(Output::Admit { session: id, presented });
+                self.ask_door(id, command, cx);
             }
             Phase::Admitting(_) => session.waiting.push_back(command),
             Phase::Open(_) => {
@@ -171,39 +175,6 @@ impl Sessions {
                 self.pump(id, cx);
             }
         }
-    }
-
-    /// It is known who this is. It follows `channels` without having asked, but for those that it resumes itself.
-    pub(crate) fn admitted(
-        &mut self,
-        id: SessionId,
-        identity: Identity,
-        channels: Vec<ChannelName>,
-        cx: &mut Context<'_>,
-    ) {
-        let Some(session) = self.get_mut(id) else { return };
-        let opened = Phase::Open(Box::new(identity.clone()));
-        let Phase::Admitting(first) = std::mem::replace(&mut session.phase, opened) else { return };
-        match first.action {
-            Action::Connect(connect) => {
-                if identity.session.is_some() {
-                    self.begin_line(id, identity.client.clone(), cx);
-                }
-                cx.out.push(Output::Reply { session: id, reply: self.welcome(first.id, identity, cx.now) });
-                if let Some(name) = &connect.name {
-                    self.names.insert(id, name.clone());
-                }
-                self.resume(id, connect, channels);
-            }
-            action => {
-                let first = Command { id: first.id, action };
-                if let Some(session) = self.get_mut(id) {
-                    session.waiting.push_front(first);
-                }
-                self.resume(id, Connect::default(), channels);
-            }
-        }
-        self.pump(id, cx);
     }
 
     pub(crate) fn told(&mut self, tell: Tell, cx: &mut Context<'_>) {
@@ -350,7 +321,7 @@ impl Sessions {
         &mut self,
         session: SessionId,
         generation: u32,
-        subscribed: Box<Subscribed>,
+        mut subscribed: Box<Subscribed>,
         cx: &mut Context<'_>,
     ) {
         let place = subscribed.position;
@@ -368,6 +339,7 @@ impl Sessions {
         }
         // One that had fallen behind goes on as if nothing had been, unless something was lost.
         if matches!(before, Place::Joining(_)) || is_lost {
+            subscribed.can = self.capabilities(session, &subscribed.channel);
             cx.out.push(Output::Reply { session, reply: Reply::Subscribed(subscribed) });
         }
         cx.out.extend(replay.into_iter().map(|entry| Output::Push { session, push: Push::Message(entry) }));
@@ -413,7 +385,7 @@ impl Sessions {
         &mut self,
         id: SessionId,
         generation: u32,
-        subscribed: Box<Subscribed>,
+        mut subscribed: Box<Subscribed>,
         missing: Missing,
         cx: &mut Context<'_>,
     ) {
@@ -428,6 +400,7 @@ impl Sessions {
         let Some(subscription) = session.subscription_mut(&subscribed.channel) else { return };
         subscription.place = Place::Behind(missing);
         session.has_lagged = true;
+        subscribed.can = self.capabilities(id, &subscribed.channel);
         cx.out.push(Output::Reply { session: id, reply: Reply::Subscribed(subscribed) });
         self.await_room(id, cx);
     }
@@ -480,31 +453,6 @@ impl Sessions {
     fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         let session = self.slots.get_mut(id.index as usize)?.as_deref_mut()?;
         (session.generation == id.generation).then_some(session)
-    }
-
-    fn welcome(&self, id: Option<CommandId>, identity: Identity, now: Moment) -> Reply {
-        let clients = self.peak as f64 * self.blocked.len() as f64;
-        Reply::Welcome {
-            id,
-            identity,
-            ping: self.limits.ping_interval,
-            spread: Duration::from_secs_f64(clients / f64::from(self.limits.accept_rate.max(1))),
-            ts: now.ts,
-            message_size_max: self.namespaces.message_size_max(),
-            subscriptions_max: self.limits.subscriptions,
-        }
-    }
-
-    /// What `connect` resumes, and after it what the session is given, come before everything else.
-    fn resume(&mut self, id: SessionId, connect: Connect, mut given: Vec<ChannelName>) {
-        let Some(session) = self.get_mut(id) else { return };
-        given.retain(|channel| connect.subscribe.iter().all(|asked| asked.channel != *channel));
-        let given = given.into_iter().map(|channel| Subscribe::new(channel, Start::Next));
-        let subscribe: Vec<_> = connect.subscribe.into_iter().chain(given).collect();
-        session.one_by_one |= !subscribe.is_empty();
-        for subscribe in subscribe.into_iter().rev() {
-            session.waiting.push_front(Command { id: None, action: Action::Subscribe(subscribe) });
-        }
     }
 
     /// Performs what waits, as far as it goes, and tells the caller if the client's commands may come again.
@@ -578,6 +526,7 @@ impl Sessions {
             Action::History(query) => return self.history(id, name, query, cx),
             Action::Presence(query) => return self.presence(id, name, query, cx),
             Action::Rpc { method, data } => self.call(id, name, method, data, cx),
+            Action::Refresh(token) => self.refresh(id, name, token, cx),
         }
         Outcome::Done
     }
@@ -597,6 +546,7 @@ impl Sessions {
         let refused = namespace_of(&namespaces, &subscribe.channel)
             .and_then(|namespace| check_subscribe(&subscribe, namespace, &limits))
             .err();
+        let refused = refused.or_else(|| self.deny_subscribe(id, &subscribe));
         let entering = self.entering(id, &subscribe);
         let Subscribe { channel, start, rate_max, .. } = subscribe;
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
@@ -640,7 +590,14 @@ impl Sessions {
         }
         let namespaces = Arc::clone(&self.namespaces);
         let now = cx.now;
+        let Some(session) = self.get_mut(id) else { return Outcome::Done };
+        let is_subscriber = session.subscription_mut(&publish.channel).is_some();
+        let Phase::Open(identity) = &session.phase else { return Outcome::Done };
+        let permitted = namespaces
+            .of(&publish.channel)
+            .map_or(Ok(()), |namespace| permit_publish(identity, namespace, &publish, is_subscriber));
         let checked = namespace_of(&namespaces, &publish.channel).and_then(|namespace| {
+            permitted?;
             check_publish(&publish, namespace, now)?;
             let counted = self.buckets.take(id, namespace, now.uptime);
             counted
@@ -656,8 +613,7 @@ impl Sessions {
             from: identity.named.then(|| identity.user.clone()),
             publisher: identity.publisher.clone(),
             client: identity.client.clone(),
-            // The server's own API.
-            moderates: !identity.named,
+            moderates: identity.access.grants(&publish.channel, Capability::Moderate),
         };
         if let Err(fault) = check_author(&publish, &author) {
             reply_fault(id, fault.about(&publish.channel).answering(name), cx);
@@ -684,8 +640,11 @@ impl Sessions {
         if !cx.peers.may_ask(owner) {
             return Outcome::NoRoom(owner, Command { id: name, action: Action::History(query) });
         }
-        let checked =
-            namespace_of(&self.namespaces, &query.channel).and_then(|_| check_history(&query, &self.limits));
+        let namespaces = Arc::clone(&self.namespaces);
+        let checked = namespace_of(&namespaces, &query.channel).and_then(|namespace| {
+            self.permit(id, namespace, &query.channel, Capability::History)?;
+            check_history(&query, &self.limits)
+        });
         match checked {
             Ok(()) => self.ask(id, name, owner, Question::History(query), cx),
             Err(fault) => reply_fault(id, fault.about(&query.channel).answering(name), cx),
@@ -837,7 +796,6 @@ impl Sessions {
         let Loss { channel, kind, place, floor, reason, keep, entries } = loss;
         let Some(local) = self.locals.subscribed_mut(channel) else { return };
         local.applied = Some(place.offset);
-        let can = self.namespaces.of(channel).map_or_else(Vec::new, |namespace| capabilities(namespace));
         for id in Arc::clone(&local.sessions).iter() {
             let subscription = self.get_mut(*id).and_then(|session| session.subscription_mut(channel));
             if let Some(Subscription { place: Place::Live { after, .. }, .. }) = subscription {
@@ -853,7 +811,7 @@ impl Sessions {
                 items: None,
                 entries: entries.clone(),
                 presence: None,
-                can: can.clone(),
+                can: self.capabilities(*id, channel),
             });
             cx.out.push(Output::Reply { session: *id, reply: Reply::Subscribed(subscribed) });
         }

@@ -20,6 +20,8 @@ pub(crate) enum Due {
     Paced(ChannelName, SessionId),
     /// At its owner: an entry of the channel is to be removed.
     Entries(ChannelName),
+    /// At the session's worker: the time of its token is over.
+    Expiry(SessionId),
     /// At the session's worker: this call of the application has taken too long.
     Call(u64),
 }

@@ -44,6 +44,8 @@ pub enum Action {
         /// With what: JSON.
         data: Payload,
     },
+    /// Go on with this token, when the time of the other is nearly over.
+    Refresh(Secret),
     /// Is anyone there?
     Ping,
     /// The answer to the server's `ping`.
@@ -53,6 +55,8 @@ pub enum Action {
 /// Opens a session; without it the first other command opens an anonymous one.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Connect {
+    /// A token that says who it is and what it may do.
+    pub token: Option<Secret>,
     /// The secret of an earlier session, to be that one again.
     pub session: Option<Secret>,
     /// Channels to subscribe to, answered one by one in this order.

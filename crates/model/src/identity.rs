@@ -5,9 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::channel::stable_hash;
+use crate::{Access, ChannelName};
 
 /// The longest idempotency key, in bytes.
 pub const KEY_MAX: usize = 64;
+
+/// The longest name of a user that a token may say, in bytes.
+pub const USER_MAX: usize = 255;
 
 /// A user's verified name, or the `guest-…` name that the server gave an anonymous client.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -149,6 +153,26 @@ pub struct Identity {
     pub session: Option<Secret>,
     /// Whether publications carry the user as `from` (false for the server's own API).
     pub named: bool,
+    /// What it may do besides what the rules let everybody do.
+    pub access: Arc<Access>,
+}
+
+/// What a connection shows to say who it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Presented {
+    /// A token.
+    pub token: Option<Secret>,
+    /// The secret of an earlier session.
+    pub session: Option<Secret>,
+}
+
+/// Who is let in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admitted {
+    /// Who it is.
+    pub identity: Identity,
+    /// Channels that it follows without asking (server-side subscriptions).
+    pub channels: Vec<ChannelName>,
 }
 
 #[cfg(test)]

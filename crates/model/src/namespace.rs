@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ChannelName;
+use crate::{ChannelName, Edits, Rule};
 
 /// What a channel keeps of what is published to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,6 +94,12 @@ pub struct Namespace {
     pub max_rate: Option<Rate>,
     /// What becomes of a subscriber that is slow. Of a signal the oldest that wait are dropped, whatever this says.
     pub slow: Slow,
+    /// Who may follow its channels, read their past and see who is there.
+    pub subscribe: Rule,
+    /// Who may publish to them.
+    pub publish: Rule,
+    /// Who may edit and delete.
+    pub edits: Edits,
     /// How much its subscribers may know of each other.
     pub presence: PresenceMode,
     /// How long after its last connection a member of a channel's presence is gone.
@@ -147,7 +153,7 @@ impl Default for Retention {
 }
 
 impl Namespace {
-    /// The defaults of a namespace of this kind.
+    /// The defaults of a namespace of this kind. It is open to anyone.
     #[must_use]
     pub fn of_kind(kind: Kind) -> Self {
         Self {
@@ -162,6 +168,9 @@ impl Namespace {
             channel_rate: None,
             max_rate: None,
             slow: Slow::CatchUp,
+            subscribe: Rule::Anyone,
+            publish: Rule::Anyone,
+            edits: Edits::Author,
             presence: PresenceMode::Off,
             grace: Duration::from_secs(3),
             members_max: 5_000,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    ChannelName, CommandId, Epoch, ErrorCode, Identity, Key, Kind, Offset, Payload, Position, PresenceUpdate,
-    Publication, Timestamp,
+    Capability, ChannelName, CommandId, Epoch, ErrorCode, Identity, Key, Kind, Offset, Payload, Position,
+    PresenceUpdate, Publication, Timestamp,
 };
 
 /// The answer to one command.
@@ -27,6 +27,13 @@ pub enum Reply {
         message_size_max: usize,
         /// Subscriptions of one session.
         subscriptions_max: usize,
+    },
+    /// To `refresh`.
+    Refreshed {
+        /// The command's id.
+        id: Option<CommandId>,
+        /// When the new token expires.
+        expires: Option<Timestamp>,
     },
     /// To `subscribe`.
     Subscribed(Box<Subscribed>),
@@ -131,29 +138,6 @@ impl Fault {
     pub fn retry_in(mut self, retry: Duration) -> Self {
         self.retry = Some(retry);
         self
-    }
-}
-
-/// What a session may do in a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Capability {
-    /// Publish to it.
-    Publish,
-    /// Read its stored past.
-    History,
-    /// See who is there.
-    Presence,
-}
-
-impl Capability {
-    /// The word on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::History => "history",
-            Self::Presence => "presence",
-        }
     }
 }
 

@@ -40,6 +40,7 @@ fn identity(number: u32) -> Identity {
         publisher: Publisher::new(&format!("session:{number}")),
         session: None,
         named: true,
+        access: std::sync::Arc::default(),
     }
 }
 
@@ -93,7 +94,7 @@ impl Scene {
         let seat = &mut self.seats[number as usize];
         *seat = (seat.0 + 1, true);
         let session = self.id(number);
-        self.handle(Input::Opened { session, identity: Some(identity(number)) });
+        self.handle(Input::Opened { session, identity: Some(identity(number)), token: None });
         let subscribe = Subscribe::new(channel(), Start::Next);
         self.command(number, Action::Subscribe(Subscribe { presence: true, ..subscribe }));
     }

@@ -1,15 +1,78 @@
 //! Who is there? The node asks; whoever embeds it answers.
 
-use trunkline_model::{ChannelName, Identity, Secret};
+use std::future::Future;
+use std::pin::Pin;
 
-/// Decides who a session is. Called on a worker, so it must not block.
+use trunkline_hub::{Input, Moment, SessionId};
+use trunkline_model::{Admitted, ErrorCode, Fault, Presented};
+
+use crate::inbox::{Handle, Mail};
+use crate::worker::Worker;
+
+/// Decides who a session is.
 pub trait Door: Send + Sync {
-    /// The identity of a session that presented this secret of an earlier one, or nothing. A secret that is
-    /// not the door's own is treated as none.
-    fn admit(&self, presented: Option<&Secret>) -> Identity;
+    /// Who presents this, or why it is not let in: `unauthorized`, `token_expired`, `forbidden`, `limit_exceeded`; any other
+    /// code says that it may be tried again. Called on a worker, so it must not block. The secret of an earlier session
+    /// that is not the door's own is treated as none.
+    fn admit(&self, presented: Presented) -> Admission;
+}
 
-    /// Channels that a session of this identity follows without asking (server-side subscriptions).
-    fn channels(&self, _identity: &Identity) -> Vec<ChannelName> {
-        Vec::new()
+/// An answer of the door, now or later.
+pub enum Admission {
+    /// At once.
+    Now(Result<Box<Admitted>, Fault>),
+    /// When this is done, on the worker beside its connections. The session's commands wait meanwhile. One that panics is
+    /// answered with `internal`.
+    Later(Pin<Box<dyn Future<Output = Result<Box<Admitted>, Fault>> + Send>>),
+}
+
+/// A question to the door that is under way. It is answered when it is over, however it ends.
+struct Asking {
+    worker: Handle,
+    session: SessionId,
+    answer: Option<Result<Box<Admitted>, Fault>>,
+}
+
+impl Asking {
+    fn finish(mut self, answer: Result<Box<Admitted>, Fault>) {
+        self.answer = Some(answer);
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let failed =
+            || Err(Fault::new(ErrorCode::Internal, "the server failed while it looked at the token"));
+        let answer = self.answer.take().unwrap_or_else(failed);
+        // A worker that has ended tells nobody any more.
+        let _ = self.worker.send(Mail::Door { session: self.session, answer });
+    }
+}
+
+impl Worker {
+    pub(crate) fn ask_door(&mut self, now: Moment, session: SessionId, presented: Presented) {
+        match self.door.admit(presented) {
+            Admission::Now(answer) => self.hear_door(now, session, answer),
+            Admission::Later(answer) => {
+                let asking = Asking { worker: self.handle.clone(), session, answer: None };
+                tokio::task::spawn_local(async move {
+                    let answer = answer.await;
+                    asking.finish(answer);
+                });
+            }
+        }
+    }
+
+    pub(crate) fn hear_door(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        answer: Result<Box<Admitted>, Fault>,
+    ) {
+        let input = match answer {
+            Ok(admitted) => Input::Admitted { session, admitted },
+            Err(fault) => Input::Refused { session, fault },
+        };
+        self.hub.handle(now, input, &mut self.outputs);
     }
 }

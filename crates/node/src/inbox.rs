@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use trunkline_backend::{Answer, Sink};
-use trunkline_model::{Command, Fault, Identity, Payload, Reply};
+use trunkline_hub::SessionId;
+use trunkline_model::{Admitted, Command, Fault, Identity, Payload, Reply, Secret};
 use trunkline_ws_proto::DeflateParams;
 
 use crate::connection::Protocol;
@@ -21,6 +22,8 @@ pub struct Upgrade {
     /// How messages may be compressed, if that was agreed on. Without context takeover a connection that is idle
     /// costs no more for it.
     pub deflate: Option<DeflateParams>,
+    /// The token that the handshake showed, if it did.
+    pub token: Option<Secret>,
     /// Bytes that were read behind the handshake.
     pub leftover: Bytes,
 }
@@ -37,6 +40,8 @@ pub(crate) enum Mail {
     Stored(Vec<Answer>),
     /// What the application answers to a call.
     Called { call: u64, result: Result<Payload, Fault> },
+    /// What the door says of a session.
+    Door { session: SessionId, answer: Result<Box<Admitted>, Fault> },
     /// End: answer what was read, say goodbye, stop.
     Drain,
 }

@@ -36,7 +36,7 @@ mod turn;
 mod worker;
 
 pub use connection::Protocol;
-pub use door::Door;
+pub use door::{Admission, Door};
 pub use inbox::{Handle, Inboxes, Stopped, Upgrade};
 pub use node::{HttpServer, Node, NodeConfig};
 pub use rpc::Rpc;

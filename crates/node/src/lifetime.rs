@@ -18,7 +18,7 @@ use crate::worker::{Entry, Phase, Worker};
 
 impl Worker {
     pub(crate) fn attach(&mut self, now: Moment, stream: std::net::TcpStream, upgrade: Upgrade) {
-        let Upgrade { protocol, deflate, leftover } = upgrade;
+        let Upgrade { protocol, deflate, token, leftover } = upgrade;
         self.generation = self.generation.wrapping_add(1);
         let mut stream = mio::net::TcpStream::from_std(stream);
         let limits = match protocol {
@@ -40,7 +40,7 @@ impl Worker {
         entry.insert(Entry::Socket(connection));
         self.connections.fetch_add(1, Ordering::Relaxed);
         if protocol != Protocol::Echo {
-            self.hub.handle(now, Input::Opened { session, identity: None }, &mut self.outputs);
+            self.hub.handle(now, Input::Opened { session, identity: None, token }, &mut self.outputs);
         }
         if let Protocol::Plain(channel) = &protocol {
             let command = plain::opening(channel);
@@ -75,7 +75,11 @@ impl Worker {
         let session = SessionId { index: slot(key), generation: self.generation };
         // A publish is answered only if it has an id.
         command.id.get_or_insert(trunkline_model::CommandId::Number(0));
-        self.hub.handle(now, Input::Opened { session, identity: Some(identity) }, &mut self.outputs);
+        self.hub.handle(
+            now,
+            Input::Opened { session, identity: Some(identity), token: None },
+            &mut self.outputs,
+        );
         self.hub.handle(now, Input::Command { session, command }, &mut self.outputs);
     }
 

@@ -62,11 +62,7 @@ impl Worker {
                 }
             }
             Output::Store(request) => self.to_store.push(request),
-            Output::Admit { session, presented } => {
-                let identity = self.door.admit(presented.as_ref());
-                let channels = self.door.channels(&identity);
-                self.hub.handle(now, Input::Admitted { session, identity, channels }, &mut self.outputs);
-            }
+            Output::Admit { session, presented } => self.ask_door(now, session, presented),
             Output::Call { call, request } => self.ask_application(now, call, *request),
             Output::GiveUp { call } => self.give_up(call),
             Output::Ready { session } => {

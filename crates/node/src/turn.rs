@@ -67,6 +67,7 @@ impl Worker {
                         self.hub.handle(now, Input::Stored(answer), &mut self.outputs);
                     }
                 }
+                Mail::Door { session, answer } => self.hear_door(now, session, answer),
                 Mail::Called { call, result } => self.called(now, call, result),
                 Mail::Drain => self.begin_drain(),
             }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use trunkline_backend::MemoryStore;
 use trunkline_model::{
-    ChannelName, ClientId, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Publisher, Secret,
-    Timestamp, UserName,
+    Admitted, ChannelName, ClientId, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Presented,
+    Publisher, Timestamp, UserName,
 };
-use trunkline_node::{Door, Handle, HttpServer, Inboxes, Node, NodeConfig, Protocol, Upgrade};
+use trunkline_node::{Admission, Door, Handle, HttpServer, Inboxes, Node, NodeConfig, Protocol, Upgrade};
 use trunkline_ws_proto::DeflateOptions;
 
 const TEXT: u8 = 0x81;
@@ -35,7 +35,8 @@ impl HttpServer for AtOnce {
         worker: Handle,
         _drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        let upgrade = Upgrade { protocol: self.0.clone(), deflate: None, leftover: Bytes::new() };
+        let upgrade =
+            Upgrade { protocol: self.0.clone(), deflate: None, token: None, leftover: Bytes::new() };
         let stream = stream.into_std().expect("the runtime gives its sockets back");
         Box::pin(async move { worker.attach(stream, upgrade).expect("the worker runs") })
     }
@@ -45,14 +46,16 @@ impl HttpServer for AtOnce {
 struct OpenDoor;
 
 impl Door for OpenDoor {
-    fn admit(&self, _presented: Option<&Secret>) -> Identity {
-        Identity {
+    fn admit(&self, _presented: Presented) -> Admission {
+        let identity = Identity {
             client: ClientId::new("client"),
             user: UserName::new("guest"),
             publisher: Publisher::new("session:guest"),
             session: None,
             named: true,
-        }
+            access: Arc::default(),
+        };
+        Admission::Now(Ok(Box::new(Admitted { identity, channels: Vec::new() })))
     }
 }
 

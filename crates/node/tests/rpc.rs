@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use trunkline_backend::MemoryStore;
 use trunkline_model::{
     Action, ClientId, Command, Epoch, ErrorCode, Fault, Form, Identity, Limits, Method, Namespaces, Payload,
-    Publisher, Reply, RpcRequest, Secret, Timestamp, UserName,
+    Presented, Publisher, Reply, RpcRequest, Timestamp, UserName,
 };
-use trunkline_node::{Door, Handle, HttpServer, Inboxes, Node, NodeConfig, Rpc};
+use trunkline_node::{Admission, Door, Handle, HttpServer, Inboxes, Node, NodeConfig, Rpc};
 use trunkline_ws_proto::DeflateOptions;
 
 /// Longer than any test waits for what must come, so that one that fails ends.
@@ -37,7 +37,7 @@ impl HttpServer for GivesHandle {
 struct NoDoor;
 
 impl Door for NoDoor {
-    fn admit(&self, _presented: Option<&Secret>) -> Identity {
+    fn admit(&self, _presented: Presented) -> Admission {
         unreachable!("calls through a handle say who they are")
     }
 }
@@ -114,6 +114,7 @@ async fn call(worker: &Handle, method: &str) -> Result<String, ErrorCode> {
         publisher: Publisher::new("user:ann"),
         session: None,
         named: true,
+        access: std::sync::Arc::default(),
     };
     let method = Method::parse(method).expect("a name");
     let data = Payload::new(Form::Json, "{\"n\":1}");

@@ -1,5 +1,7 @@
 //! The HTTP API under `/api/v1`: a channel's messages, read and published.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Extension, FromRequestParts, Path, Query};
@@ -8,11 +10,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use trunkline_dialect::json;
 use trunkline_model::{
-    Action, ChannelName, Command, Epoch, ErrorCode, Fault, HistoryQuery, Offset, Page, Position, Reply,
+    Action, ChannelName, Command, Epoch, ErrorCode, Fault, HistoryQuery, Identity, Offset, Page, Position,
+    Reply,
 };
 use trunkline_node::Handle;
 
-use crate::door::api_identity;
+use crate::credentials;
+use crate::door::ServerDoor;
 use crate::dto::MessagesQuery;
 use crate::problem::Problem;
 
@@ -34,6 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Channel {
 /// `GET /api/v1/channels/{channel}/messages?before=|after=&limit=&at=`
 pub(crate) async fn messages(
     Channel(channel): Channel,
+    caller: Caller,
     Extension(worker): Extension<Handle>,
     query: Result<Query<MessagesQuery>, QueryRejection>,
     headers: HeaderMap,
@@ -46,7 +51,7 @@ pub(crate) async fn messages(
         limit: query.limit,
         at: query.at.as_deref().map(position).transpose()?,
     };
-    match call(&worker, Action::History(query)).await? {
+    match call(&worker, caller, Action::History(query)).await? {
         Reply::History { page, .. } => Ok(page_response(&page, &headers)),
         other => Err(unexpected(&other)),
     }
@@ -56,6 +61,7 @@ pub(crate) async fn messages(
 /// perhaps a `key`.
 pub(crate) async fn publish(
     Channel(channel): Channel,
+    caller: Caller,
     Extension(worker): Extension<Handle>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -72,7 +78,7 @@ pub(crate) async fn publish(
     let text = std::str::from_utf8(&body)
         .map_err(|error| Problem::bad_request(format!("the body is not UTF-8: {error}")))?;
     let publish = json::decode_publish(channel, text).map_err(Problem::new)?;
-    match call(&worker, Action::Publish(publish)).await? {
+    match call(&worker, caller, Action::Publish(publish)).await? {
         reply @ Reply::Published { .. } => {
             let mut json = Vec::new();
             json::encode_published(&reply, &mut json);
@@ -82,8 +88,21 @@ pub(crate) async fn publish(
     }
 }
 
-async fn call(worker: &Handle, action: Action) -> Result<Reply, Problem> {
-    let reply = worker.call(api_identity(), Command { id: None, action }).await;
+/// Who makes the request, by its `Authorization`.
+pub(crate) struct Caller(Identity);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let door: Option<&Arc<ServerDoor>> = parts.extensions.get();
+        let door = door.expect("the router has it for every request");
+        door.caller(credentials::bearer(&parts.headers).as_ref()).map(Self).map_err(Problem::new)
+    }
+}
+
+async fn call(worker: &Handle, Caller(identity): Caller, action: Action) -> Result<Reply, Problem> {
+    let reply = worker.call(identity, Command { id: None, action }).await;
     match reply {
         Ok(Reply::Fault(fault)) => Err(Problem::new(fault)),
         Ok(reply) => Ok(reply),

@@ -1,18 +1,23 @@
 //! The configuration: what `dev` brings along, and what a file says over it.
 
+mod auth;
+
 use std::path::Path;
 use std::time::Duration;
 
 use hyper::Uri;
-use trunkline_model::{Acknowledge, ChannelName, Kind, Namespace, Namespaces, PresenceMode, Retention, Slow};
+use trunkline_model::{
+    Acknowledge, ChannelName, Edits, Kind, Namespace, Namespaces, PresenceMode, Retention, Rule, Slow,
+};
 use trunkline_ws_proto::DeflateOptions;
 
 use crate::cli::Failure;
 use crate::dto::{
-    AcknowledgeWord, CompressionTable, ConfigFile, KeepTable, KindWord, LimitsTable, NamespaceTable,
-    PresenceWord, RpcTable, SlowWord,
+    AcknowledgeWord, CompressionTable, ConfigFile, EditsWord, KeepTable, KindWord, LimitsTable,
+    NamespaceTable, PresenceWord, PublishWord, RpcTable, SlowWord, SubscribeWord,
 };
 use crate::units;
+pub(crate) use auth::AuthSettings;
 
 /// The largest payload that a namespace may allow: 1 MiB.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -41,13 +46,15 @@ const COMPRESSION_MIN_MAX: usize = 1 << 20;
 const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// What is configured.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) namespaces: Namespaces,
     /// How messages are compressed for clients that offer it; `None` where they never are.
     pub(crate) compression: Option<DeflateOptions>,
     /// Where calls of the application go; `None` where there is none.
     pub(crate) rpc: Option<RpcSettings>,
+    /// Who is let in.
+    pub(crate) auth: AuthSettings,
 }
 
 /// The application behind the server.
@@ -69,7 +76,12 @@ impl Settings {
         namespaces.insert("value", Namespace::of_kind(Kind::Value));
         namespaces.insert("map", Namespace::of_kind(Kind::Map));
         namespaces.insert("room", visible(Kind::Signal));
-        Self { namespaces, compression: Some(DeflateOptions::default()), rpc: None }
+        Self {
+            namespaces,
+            compression: Some(DeflateOptions::default()),
+            rpc: None,
+            auth: AuthSettings::open(),
+        }
     }
 
     /// Reads the file at `path` over these.
@@ -80,10 +92,11 @@ impl Settings {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::Usage(format!("cannot read the configuration {}: {error}", path.display()))
         })?;
-        self.apply(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+        let dir = path.parent().unwrap_or(Path::new(""));
+        self.apply(&text, dir).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
     }
 
-    fn apply(&mut self, text: &str) -> Result<(), String> {
+    fn apply(&mut self, text: &str, dir: &Path) -> Result<(), String> {
         let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
         for (name, table) in &file.namespace {
             let checked = namespace(name, table).map_err(|error| format!("[namespace.{name}]: {error}"))?;
@@ -94,6 +107,9 @@ impl Settings {
         }
         if let Some(table) = &file.rpc {
             self.rpc = Some(rpc(table).map_err(|error| format!("[rpc]: {error}"))?);
+        }
+        if let Some(table) = &file.auth {
+            self.auth.apply(table, dir).map_err(|error| format!("[auth]: {error}"))?;
         }
         Ok(())
     }
@@ -165,6 +181,7 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
         }
         namespace.max_rate = Some(units::rate(rate).map_err(|error| format!("max_rate: {error}"))?);
     }
+    set_rules(table, &mut namespace)?;
     if table.slow.is_some() && namespace.kind == Kind::Signal {
         return Err("`slow` is for what is stored; of a signal the oldest that wait are dropped".to_owned());
     }
@@ -191,6 +208,36 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
         set_limits(&mut namespace, limits).map_err(|error| format!("limits.{error}"))?;
     }
     Ok(namespace)
+}
+
+fn set_rules(table: &NamespaceTable, namespace: &mut Namespace) -> Result<(), String> {
+    namespace.subscribe = match table.subscribe {
+        None => namespace.subscribe,
+        Some(SubscribeWord::Anyone) => Rule::Anyone,
+        Some(SubscribeWord::User) => Rule::User,
+        Some(SubscribeWord::Owner) => Rule::Owner,
+        Some(SubscribeWord::Token) => Rule::Token,
+        Some(SubscribeWord::Nobody) => Rule::Server,
+    };
+    namespace.publish = match table.publish {
+        None => namespace.publish,
+        Some(PublishWord::Anyone) => Rule::Anyone,
+        Some(PublishWord::User) => Rule::User,
+        Some(PublishWord::Owner) => Rule::Owner,
+        Some(PublishWord::Subscribers) => Rule::Subscribers,
+        Some(PublishWord::Token) => Rule::Token,
+        Some(PublishWord::Server) => Rule::Server,
+    };
+    if table.edits.is_some() && namespace.kind != Kind::Log {
+        return Err("`edits` is for kind \"log\": others have no messages that could be edited".to_owned());
+    }
+    namespace.edits = match table.edits {
+        None => namespace.edits,
+        Some(EditsWord::Author) => Edits::Author,
+        Some(EditsWord::Token) => Edits::Token,
+        Some(EditsWord::Nobody) => Edits::Server,
+    };
+    Ok(())
 }
 
 fn set_limits(namespace: &mut Namespace, limits: &LimitsTable) -> Result<(), String> {
@@ -282,8 +329,8 @@ mod tests {
     use trunkline_model::Rate;
 
     fn check(text: &str, expect: Result<(&str, Namespace), &str>) {
-        let mut settings = Settings::default();
-        match (settings.apply(text), expect) {
+        let mut settings = Settings { namespaces: Namespaces::default(), ..Settings::dev() };
+        match (settings.apply(text, Path::new("")), expect) {
             (Ok(()), Ok((channel, expect))) => {
                 let channel = ChannelName::parse(channel).expect("a name");
                 assert_eq!(settings.namespaces.of(&channel).map(|n| (**n).clone()), Some(expect), "{text}");
@@ -313,12 +360,16 @@ mod tests {
             channel_rate: Some(Rate { interval: Duration::from_millis(100), burst: 10 }),
             max_rate: None,
             slow: Slow::Disconnect,
+            subscribe: Rule::User,
+            publish: Rule::Subscribers,
+            edits: Edits::Token,
             presence: PresenceMode::Full,
             grace: Duration::from_secs(1),
             members_max: 7,
         };
         check(
             "[namespace.news]\nkind = \"log\"\nacknowledge = \"disk\"\nkeys = \"10m\"\npresence = \"full\"\ngrace = \"1s\"\nslow = \"disconnect\"\n\
+             subscribe = \"user\"\npublish = \"subscribers\"\nedits = \"token\"\n\
              keep = { entries = 1000, size = \"1GiB\", age = \"30d\" }\n\
              recover = { entries = 10, bytes = \"2KiB\" }\n\
              limits = { message = \"1000B\", members = 7, rate = \"10/s\", burst = 20, channel_rate = \"600/m\" }",
@@ -420,14 +471,14 @@ mod tests {
         let check = |text: &str, timeout: Option<Duration>| {
             let mut settings = Settings::dev();
             assert_eq!(settings.rpc, None);
-            assert_eq!(settings.apply(text), Ok(()), "{text}");
+            assert_eq!(settings.apply(text, Path::new("")), Ok(()), "{text}");
             assert_eq!(settings.rpc, Some(RpcSettings { url: parsed.clone(), timeout }), "{text}");
         };
         check(&format!("[rpc]\nurl = \"{url}\""), None);
         check(&format!("rpc = {{ url = \"{url}\", timeout = \"60s\" }}"), Some(Duration::from_secs(60)));
         check(&format!("rpc = {{ url = \"{url}\", timeout = \"1ms\" }}"), Some(Duration::from_millis(1)));
         let refuse = |rest: &str, part: &str| {
-            let error = Settings::dev().apply(&format!("[rpc]\n{rest}")).expect_err(rest);
+            let error = Settings::dev().apply(&format!("[rpc]\n{rest}"), Path::new("")).expect_err(rest);
             assert!(error.contains(part), "{error:?} should contain {part:?}");
         };
         refuse("timeout = \"1s\"", "missing field `url`");
@@ -444,7 +495,7 @@ mod tests {
         refuse(&format!("url = \"{url}\"\ntimeout = \"soon\""), "[rpc]: timeout: \"soon\" is not a duration");
         assert!(
             Settings::dev()
-                .apply("rpc = 1")
+                .apply("rpc = 1", Path::new(""))
                 .is_err_and(|error| error.contains("expected a table, like { url"))
         );
     }
@@ -454,7 +505,7 @@ mod tests {
         let options = DeflateOptions::default();
         let check = |text: &str, expect: Option<DeflateOptions>| {
             let mut settings = Settings::dev();
-            assert_eq!(settings.apply(text), Ok(()), "{text}");
+            assert_eq!(settings.apply(text, Path::new("")), Ok(()), "{text}");
             assert_eq!(settings.compression, expect, "{text}");
         };
         check("", Some(options));

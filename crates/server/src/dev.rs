@@ -14,7 +14,7 @@ use trunkline_node::{Inboxes, Node, NodeConfig, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 use crate::cli::{DevOptions, Failure};
-use crate::door::{GuestDoor, KEY_SIZE};
+use crate::door::{KEY_SIZE, ServerDoor};
 use crate::http::Http;
 use crate::rpc::Application;
 use crate::upgrade::Terms;
@@ -52,9 +52,13 @@ pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
 }
 
 fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> anyhow::Result<Node> {
-    let Settings { namespaces, compression, rpc } = settings;
+    let Settings { namespaces, compression, rpc, auth } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
-    let terms = Terms { rooms: namespaces.of(&room).is_some(), compression: compression.is_some() };
+    let terms = Terms {
+        rooms: namespaces.of(&room).is_some(),
+        compression: compression.is_some(),
+        cookie: auth.cookie.as_deref().map(Arc::from),
+    };
     let mut limits = limits(&namespaces)?;
     limits.call_timeout = rpc.as_ref().and_then(|rpc| rpc.timeout).unwrap_or(limits.call_timeout);
     let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max));
@@ -66,13 +70,14 @@ fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> any
     let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
     let store = SqliteStore::open(&options.data, inboxes.sink(), kept)?;
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
+    let door = Arc::new(ServerDoor::new(&key, auth));
     let config = NodeConfig {
-        http: Arc::new(Http::new(&limits, terms)),
+        http: Arc::new(Http::new(&limits, terms, Arc::clone(&door))),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),
         store: Arc::new(store),
         deflate: compression.unwrap_or_default(),
-        door: Arc::new(GuestDoor::new(&key)),
+        door,
         rpc: application.map(|application| Arc::new(application) as Arc<dyn Rpc>),
         listener,
     };

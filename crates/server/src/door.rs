@@ -1,12 +1,22 @@
-//! The only place that opens what a client presents to say who it is. In this version that is the secret of
-//! an anonymous session: `<id>.<mac>`, signed by the server so that it survives a restart.
+//! The only place that opens what a client presents to say who it is: a token; a key of the HTTP API; or the secret of a
+//! session, `<id>.<mac>`, signed by the server so that it survives a restart.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-use trunkline_model::{ClientId, Identity, Publisher, Secret, UserName};
-use trunkline_node::Door;
+use sha2::{Digest as _, Sha256};
+use trunkline_auth::{Claims, Denied};
+use trunkline_model::{
+    Access, Admitted, Capabilities, Capability, ChannelPattern, ClientId, ErrorCode, Fault, Grant, Identity,
+    Presented, Publisher, Secret, Standing, Timestamp, UserName,
+};
+use trunkline_node::{Admission, Door};
+
+use crate::config::AuthSettings;
 
 type Signature = Hmac<Sha256>;
 
@@ -17,14 +27,14 @@ const MAC_SIZE: usize = 16;
 /// Bytes of the signing key.
 pub(crate) const KEY_SIZE: usize = 32;
 
-/// Lets anyone in as a guest, and recognises guests by their secret.
-pub(crate) struct GuestDoor {
+/// Makes guests, and recognises them by their secret.
+struct GuestDoor {
     signature: Signature,
 }
 
 impl GuestDoor {
     /// A door that signs with `key`.
-    pub(crate) fn new(key: &[u8]) -> Self {
+    fn new(key: &[u8]) -> Self {
         Self { signature: Signature::new_from_slice(key).expect("HMAC takes keys of any length") }
     }
 
@@ -52,8 +62,136 @@ impl GuestDoor {
     }
 }
 
-impl Door for GuestDoor {
-    fn admit(&self, presented: Option<&Secret>) -> Identity {
+/// Decides who a connection or a request is: a guest, a user by a token, or a program by a key.
+pub(crate) struct ServerDoor {
+    guests: GuestDoor,
+    settings: AuthSettings,
+}
+
+impl ServerDoor {
+    /// A door by these settings, that signs the sessions of guests with `key`.
+    pub(crate) fn new(key: &[u8], settings: AuthSettings) -> Self {
+        Self { guests: GuestDoor::new(key), settings }
+    }
+
+    fn enter(&self, presented: &Presented) -> Result<Admitted, Fault> {
+        let Some(token) = &presented.token else {
+            return if self.settings.anonymous {
+                Ok(Admitted { identity: self.guests.guest(presented.session.as_ref()), channels: Vec::new() })
+            } else {
+                let message = "this server lets nobody in without a token: send one in `connect`, as the subprotocol \
+                    `jwt.<token>`, or as `Authorization: Bearer <token>`; `anonymous = true` in [auth] would do without";
+                Err(Fault::new(ErrorCode::Unauthorized, message))
+            };
+        };
+        let claims = self.verify(token.reveal())?;
+        let guest = self.guests.guest(presented.session.as_ref());
+        Ok(admit(guest, claims))
+    }
+
+    fn verify(&self, token: &str) -> Result<Claims, Fault> {
+        if self.settings.verifier.keys.is_empty() {
+            let message =
+                "this server has no keys to verify tokens with; [[auth.keys]] in its configuration has them";
+            return Err(Fault::new(ErrorCode::Unauthorized, message));
+        }
+        self.settings.verifier.verify(token, system_time()).map_err(|denied| {
+            let code = match denied {
+                Denied::Expired(_) => ErrorCode::TokenExpired,
+                _ => ErrorCode::Unauthorized,
+            };
+            Fault::new(code, denied.to_string())
+        })
+    }
+
+    /// Who makes a request of the HTTP API: a program by its key, a user by a token, or anyone where that is allowed.
+    ///
+    /// # Errors
+    /// `unauthorized` or `token_expired`.
+    pub(crate) fn caller(&self, bearer: Option<&Secret>) -> Result<Identity, Fault> {
+        let Some(bearer) = bearer else {
+            return if self.settings.open_api {
+                Ok(api_identity(
+                    "api",
+                    vec![Grant { channels: ChannelPattern::all(), can: Capabilities::all() }],
+                ))
+            } else {
+                let message = "the HTTP API asks for `Authorization: Bearer <key or token>`";
+                Err(Fault::new(ErrorCode::Unauthorized, message))
+            };
+        };
+        if let Some(key) = ApiKey::find(&self.settings.api_keys, bearer.reveal()) {
+            return Ok(api_identity(&format!("api:{}", key.name), key.allow.clone()));
+        }
+        let claims = self.verify(bearer.reveal())?;
+        let guest = self.guests.guest(None);
+        Ok(admit(Identity { session: None, ..guest }, claims).identity)
+    }
+}
+
+/// The session of `guest`, for whom a token says so much.
+fn admit(guest: Identity, claims: Claims) -> Admitted {
+    let Claims { user, mut access, channels } = claims;
+    // What it follows without asking it may follow.
+    let given = channels.iter().map(|channel| Grant {
+        channels: ChannelPattern::one(channel),
+        can: Capabilities::default().with(Capability::Subscribe),
+    });
+    access.allow.extend(given);
+    let publisher = user.as_ref().map(|user| Publisher::new(&format!("user:{}", user.as_str())));
+    let identity = Identity {
+        publisher: publisher.unwrap_or(guest.publisher),
+        user: user.unwrap_or(guest.user),
+        access: Arc::new(access),
+        ..guest
+    };
+    Admitted { identity, channels }
+}
+
+impl Door for ServerDoor {
+    fn admit(&self, presented: Presented) -> Admission {
+        Admission::Now(self.enter(&presented).map(Box::new))
+    }
+}
+
+/// A key of the HTTP API. Of the key itself only a digest is kept.
+#[derive(Clone)]
+pub(crate) struct ApiKey {
+    pub(crate) name: String,
+    digest: [u8; 32],
+    allow: Vec<Grant>,
+}
+
+impl ApiKey {
+    pub(crate) fn new(name: &str, key: &str, allow: Vec<Grant>) -> Self {
+        Self { name: name.to_owned(), digest: Sha256::digest(key).into(), allow }
+    }
+
+    /// The one that was given, if it is one of them. How long that takes says nothing of how near it came: digests are
+    /// compared, of all of them, to the end.
+    fn find<'k>(keys: &'k [Self], given: &str) -> Option<&'k Self> {
+        let digest: [u8; 32] = Sha256::digest(given).into();
+        let differs =
+            |key: &Self| key.digest.iter().zip(digest).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
+        keys.iter().fold(None, |found, key| if differs(key) == 0 { Some(key) } else { found })
+    }
+}
+
+/// Shows no key.
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey").field("name", &self.name).field("allow", &self.allow).finish_non_exhaustive()
+    }
+}
+
+fn system_time() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl GuestDoor {
+    /// Who presents this secret of an earlier session, or a new guest.
+    fn guest(&self, presented: Option<&Secret>) -> Identity {
         let id = presented.and_then(|secret| self.open(secret)).unwrap_or_else(fresh_id);
         let mac = self.sign("session", &id).finalize().into_bytes();
         let secret = format!("{}.{}", BASE64.encode(id), BASE64.encode(&mac[..MAC_SIZE]));
@@ -64,6 +202,7 @@ impl Door for GuestDoor {
             publisher: Publisher::new(&format!("session:{}", BASE64.encode(id))),
             session: Some(Secret::new(&secret)),
             named: true,
+            access: Arc::default(),
         }
     }
 }
@@ -74,14 +213,15 @@ fn fresh_id() -> [u8; ID_SIZE] {
     id
 }
 
-/// Who calls over HTTP in this version: the server's own API, in nobody's name.
-pub(crate) fn api_identity() -> Identity {
+/// A program that calls over HTTP, in nobody's name.
+fn api_identity(scope: &str, allow: Vec<Grant>) -> Identity {
     Identity {
         client: ClientId::new("api"),
         user: UserName::new("api"),
-        publisher: Publisher::new("api"),
+        publisher: Publisher::new(scope),
         session: None,
         named: false,
+        access: Arc::new(Access { standing: Standing::Server, allow, ..Access::default() }),
     }
 }
 
@@ -91,8 +231,8 @@ mod tests {
 
     #[test]
     fn a_guest_comes_back_as_the_same() {
-        let first = GuestDoor::new(b"key").admit(None);
-        let again = GuestDoor::new(b"key").admit(first.session.as_ref());
+        let first = GuestDoor::new(b"key").guest(None);
+        let again = GuestDoor::new(b"key").guest(first.session.as_ref());
         assert_eq!(first, again);
         assert!(first.user.as_str().starts_with("guest-"));
     }
@@ -100,21 +240,21 @@ mod tests {
     #[test]
     fn a_secret_that_is_not_the_doors_own_is_none() {
         let door = GuestDoor::new(b"key");
-        let known = door.admit(None);
+        let known = door.guest(None);
         let secret = known.session.as_ref().expect("guests have one").reveal().to_owned();
         let flipped = secret.replacen(|c: char| c != '.', "_", 1);
         let (id, mac) = secret.split_once('.').expect("two parts");
         for forged in ["", ".", "a.b", id, &flipped, &format!("{id}."), &format!("{id}.{}", &mac[..8])] {
             if forged != secret {
-                assert_ne!(door.admit(Some(&Secret::new(forged))).publisher, known.publisher, "{forged}");
+                assert_ne!(door.guest(Some(&Secret::new(forged))).publisher, known.publisher, "{forged}");
             }
         }
-        assert_ne!(GuestDoor::new(b"other").admit(Some(&Secret::new(&secret))).publisher, known.publisher);
+        assert_ne!(GuestDoor::new(b"other").guest(Some(&Secret::new(&secret))).publisher, known.publisher);
     }
 
     #[test]
     fn public_names_do_not_give_the_id_away() {
-        let identity = GuestDoor::new(b"key").admit(None);
+        let identity = GuestDoor::new(b"key").guest(None);
         let id = identity.publisher.as_str().trim_start_matches("session:").to_owned();
         assert!(!identity.client.as_str().contains(&id));
         assert!(!identity.user.as_str().contains(&id));

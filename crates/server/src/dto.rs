@@ -2,6 +2,7 @@
 //! `config` and `api`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,6 +18,93 @@ pub(crate) struct ConfigFile {
     pub(crate) compression: Option<CompressionTable>,
     /// The application behind the server.
     pub(crate) rpc: Option<RpcTable>,
+    /// Who is let in.
+    pub(crate) auth: Option<AuthTable>,
+}
+
+/// `[auth]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default, expecting = "a table, like { anonymous = false }")]
+pub(crate) struct AuthTable {
+    /// Whether one comes in without a token.
+    pub(crate) anonymous: Option<bool>,
+    /// What tokens say as `iss`.
+    pub(crate) issuer: Option<OneOrMore>,
+    /// What they say as `aud`.
+    pub(crate) audience: Option<OneOrMore>,
+    /// How far clocks may be apart.
+    pub(crate) leeway: Option<String>,
+    /// The name of a cookie that may hold a token.
+    pub(crate) cookie: Option<String>,
+    /// What tokens are verified with.
+    pub(crate) keys: Vec<TokenKeyTable>,
+    /// Keys of the HTTP API.
+    pub(crate) api_keys: Vec<ApiKeyTable>,
+}
+
+/// A text or a list of them.
+#[derive(Deserialize, Debug)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
+pub(crate) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(crate) fn all(&self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::More(more) => more.clone(),
+        }
+    }
+}
+
+/// `[[auth.keys]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenKeyTable {
+    /// The one algorithm that it is for.
+    pub(crate) algorithm: String,
+    /// What tokens call it.
+    pub(crate) kid: Option<String>,
+    pub(crate) secret: Option<String>,
+    pub(crate) secret_file: Option<String>,
+    pub(crate) public_key: Option<String>,
+    pub(crate) public_key_file: Option<String>,
+}
+
+/// Shows no secret.
+impl fmt::Debug for TokenKeyTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenKeyTable").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// `[[auth.api_keys]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyTable {
+    /// What logs call it, and the scope of its idempotency keys.
+    pub(crate) name: String,
+    pub(crate) key: Option<String>,
+    pub(crate) key_file: Option<String>,
+    /// What it may do.
+    pub(crate) allow: Vec<GrantTable>,
+}
+
+/// Shows no key.
+impl fmt::Debug for ApiKeyTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeyTable").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// `{ channels = "chat:*", can = ["publish"] }`
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table, like { channels = \"chat:*\", can = [\"publish\"] }")]
+pub(crate) struct GrantTable {
+    pub(crate) channels: String,
+    pub(crate) can: Vec<String>,
 }
 
 /// `[rpc]`
@@ -56,6 +144,12 @@ pub(crate) struct NamespaceTable {
     pub(crate) recover: Option<RecoverTable>,
     /// How long idempotency keys are remembered.
     pub(crate) keys: Option<String>,
+    /// Who may follow its channels, read their past and see who is there.
+    pub(crate) subscribe: Option<SubscribeWord>,
+    /// Who may publish.
+    pub(crate) publish: Option<PublishWord>,
+    /// Who may edit and delete.
+    pub(crate) edits: Option<EditsWord>,
     /// What becomes of a subscriber that is slow.
     pub(crate) slow: Option<SlowWord>,
     /// How much its subscribers may know of each other.
@@ -73,6 +167,35 @@ pub(crate) enum KindWord {
     Value,
     Map,
     Signal,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SubscribeWord {
+    Anyone,
+    User,
+    Owner,
+    Token,
+    Nobody,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PublishWord {
+    Anyone,
+    User,
+    Owner,
+    Subscribers,
+    Token,
+    Server,
+}
+
+#[derive(Deserialize, Debug, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EditsWord {
+    Author,
+    Token,
+    Nobody,
 }
 
 #[derive(Deserialize, Debug, Clone, Copy)]

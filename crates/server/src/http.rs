@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,6 +21,7 @@ use trunkline_model::{ErrorCode, Fault, Limits};
 use trunkline_node::{Handle, HttpServer};
 use trunkline_ws_proto::handshake::OriginPolicy;
 
+use crate::door::ServerDoor;
 use crate::patient::Patient;
 use crate::problem::Problem;
 use crate::upgrade::Terms;
@@ -40,7 +42,7 @@ pub(crate) struct Http {
 
 impl Http {
     /// The endpoints. `terms` are those of WebSockets.
-    pub(crate) fn new(limits: &Limits, terms: Terms) -> Self {
+    pub(crate) fn new(limits: &Limits, terms: Terms, door: Arc<ServerDoor>) -> Self {
         let router = Router::new()
             .route("/ws", any(upgrade::session))
             .route("/echo", any(upgrade::echo))
@@ -54,6 +56,7 @@ impl Http {
             .fallback(ui::page)
             .layer(DefaultBodyLimit::max(limits.http_body))
             .layer(axum::Extension(terms))
+            .layer(axum::Extension(door))
             .layer(middleware::from_fn(refuse_foreign_writes))
             .layer(middleware::from_fn(refuse_foreign_hosts))
             .layer(middleware::from_fn(end_in_time));

@@ -13,6 +13,7 @@ mod api;
 mod cli;
 mod config;
 mod copies;
+mod credentials;
 mod dev;
 mod door;
 mod dto;

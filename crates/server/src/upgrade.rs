@@ -1,17 +1,20 @@
 //! From an HTTP request to a WebSocket: the handshake is answered here, then the bare socket goes to the
 //! worker and hyper lets go of it.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use trunkline_model::{ChannelName, ErrorCode, Fault};
+use trunkline_model::{ChannelName, ErrorCode, Fault, Secret};
 use trunkline_node::{Handle, Protocol, Upgrade};
 use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, Request as Handshake, accept};
 use trunkline_ws_proto::{DeflateParams, Rejection};
 
+use crate::credentials;
 use crate::patient::Patient;
 use crate::problem::Problem;
 
@@ -25,7 +28,7 @@ pub(crate) async fn session(
     request: Request,
 ) -> Response {
     let options = AcceptOptions { subprotocols: vec![SUBPROTOCOL.to_owned()], ..terms.options() };
-    upgrade(request, worker, Protocol::Json, &options)
+    upgrade(request, worker, Protocol::Json, &options, &terms)
 }
 
 /// `/echo`
@@ -34,7 +37,7 @@ pub(crate) async fn echo(
     Extension(terms): Extension<Terms>,
     request: Request,
 ) -> Response {
-    upgrade(request, worker, Protocol::Echo, &terms.options())
+    upgrade(request, worker, Protocol::Echo, &terms.options(), &terms)
 }
 
 /// `/room/{name}`
@@ -49,29 +52,37 @@ pub(crate) async fn room(
         return Problem::new(Fault::new(ErrorCode::UnknownNamespace, message)).into_response();
     }
     match ChannelName::parse(&format!("room:{name}")) {
-        Ok(channel) => upgrade(request, worker, Protocol::Plain(channel), &terms.options()),
+        Ok(channel) => upgrade(request, worker, Protocol::Plain(channel), &terms.options(), &terms),
         Err(error) => Problem::bad_request(format!("the room's name: {error}")).into_response(),
     }
 }
 
 /// What the configuration says about WebSockets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Terms {
     /// Whether the namespace `room` exists.
     pub(crate) rooms: bool,
     /// Whether compression is agreed to, if a client offers it.
     pub(crate) compression: bool,
+    /// The name of the cookie that may hold a token.
+    pub(crate) cookie: Option<Arc<str>>,
 }
 
 impl Terms {
     /// Compression without context takeover in either direction: no connection owns a compressor or an inflater.
-    fn options(self) -> AcceptOptions {
+    fn options(&self) -> AcceptOptions {
         let deflate = self.compression.then(DeflateParams::default);
         AcceptOptions { deflate, ..AcceptOptions::default() }
     }
 }
 
-fn upgrade(mut request: Request, worker: Handle, protocol: Protocol, options: &AcceptOptions) -> Response {
+fn upgrade(
+    mut request: Request,
+    worker: Handle,
+    protocol: Protocol,
+    options: &AcceptOptions,
+    terms: &Terms,
+) -> Response {
     let accepted = match check(&request, options) {
         Ok(accepted) => accepted,
         Err(rejection) => return refusal(&rejection),
@@ -80,7 +91,8 @@ fn upgrade(mut request: Request, worker: Handle, protocol: Protocol, options: &A
         let message = "this connection cannot become a WebSocket; use HTTP/1.1";
         return Problem::bad_request(message).into_response();
     };
-    tokio::task::spawn_local(hand_over(upgrading, worker, protocol, accepted.deflate()));
+    let token = credentials::of_handshake(request.headers(), request.uri(), terms.cookie.as_deref());
+    tokio::task::spawn_local(hand_over(upgrading, worker, protocol, accepted.deflate(), token));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers() {
@@ -98,7 +110,13 @@ fn check(request: &Request, options: &AcceptOptions) -> Result<Accepted, Rejecti
     accept(&Handshake::new(request.method().as_str(), &target, minor, headers), options)
 }
 
-async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol, deflate: Option<DeflateParams>) {
+async fn hand_over(
+    upgrading: OnUpgrade,
+    worker: Handle,
+    protocol: Protocol,
+    deflate: Option<DeflateParams>,
+    token: Option<Secret>,
+) {
     let upgraded = match upgrading.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -110,7 +128,7 @@ async fn hand_over(upgrading: OnUpgrade, worker: Handle, protocol: Protocol, def
         tracing::error!("an upgraded connection is not the TCP stream that was accepted");
         return;
     };
-    let upgrade = Upgrade { protocol, deflate, leftover: parts.read_buf };
+    let upgrade = Upgrade { protocol, deflate, token, leftover: parts.read_buf };
     match parts.io.into_inner().into_inner().into_std() {
         // A worker that has ended drops the socket; the client comes back.
         Ok(stream) => drop(worker.attach(stream, upgrade)),

@@ -33,9 +33,10 @@ impl Client {
             Heard::Reply(Reply::Presence { update, .. }) => {
                 broken(Checker::Answers, format!("{} is told {update:?}", self.name))
             }
-            Heard::Reply(reply @ Reply::Result { .. }) => {
-                broken(Checker::Answers, format!("{} called nobody and is told {reply:?}", self.name))
-            }
+            Heard::Reply(reply @ (Reply::Result { .. } | Reply::Refreshed { .. })) => broken(
+                Checker::Answers,
+                format!("{} asked for no such thing and is told {reply:?}", self.name),
+            ),
             Heard::Pushed(push) => broken(Checker::Answers, format!("{} was pushed {push:?}", self.name)),
             Heard::Reply(Reply::Subscribed(subscribed)) => self.subscribed(*subscribed, truth, tally),
             Heard::Reply(Reply::Unsubscribed { id, channel }) => self.unsubscribed(number(&id)?, &channel),

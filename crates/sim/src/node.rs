@@ -3,15 +3,16 @@
 //! Nothing moves by itself. [`Node::settle`] moves everything until all is quiet; the single movements are
 //! there for tests that want an order of their own.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_backend::Window;
 use trunkline_hub::{Hub, Input, Moment, Output, Peer, SessionId};
 use trunkline_model::{
-    ChannelName, ClientId, Command, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Offset, Position,
-    PresenceUpdate, Publication, Publisher, Push, Reply, Secret, Timestamp, UserName,
+    Access, Admitted, Capabilities, ChannelName, ChannelPattern, ClientId, Command, Epoch, ErrorCode, Fault,
+    Grant, Identity, Kind, Limits, Namespace, Namespaces, Offset, Position, PresenceUpdate, Presented,
+    Publication, Publisher, Push, Reply, Secret, Standing, Timestamp, UserName,
 };
 
 use crate::calls::Calls;
@@ -60,7 +61,9 @@ pub struct Node {
     slots: Vec<Vec<Option<Who>>>,
     /// Per worker and slot: how many sat there before.
     generations: Vec<Vec<u32>>,
-    admits: Vec<(Who, Option<Secret>)>,
+    admits: Vec<(Who, Presented)>,
+    /// What the door says to each token; it does not know any other.
+    pub tokens: HashMap<String, Result<Admitted, Fault>>,
     /// Channels that whoever the door admits follows without asking.
     pub given: Vec<ChannelName>,
     /// Per worker: the store's epoch that it has seen last.
@@ -116,6 +119,7 @@ impl Node {
             slots: vec![Vec::new(); count],
             generations: vec![Vec::new(); count],
             admits: Vec::new(),
+            tokens: HashMap::new(),
             given: Vec::new(),
             epochs: vec![None; count],
             crowded: Vec::new(),
@@ -177,7 +181,7 @@ impl Node {
         self.seats.push(Seat::new(worker, id));
         // Of two connections one is older.
         self.uptime += Duration::from_micros(1);
-        self.handle(worker, Input::Opened { session: id, identity: name.map(identity) });
+        self.handle(worker, Input::Opened { session: id, identity: name.map(identity), token: None });
         who
     }
 
@@ -186,8 +190,10 @@ impl Node {
         let who = self.open(worker, None);
         let session = self.seats[who].id;
         self.handle(worker, Input::Closed { session });
-        let identity = Some(Identity { named: false, ..identity("api") });
-        self.handle(worker, Input::Opened { session, identity });
+        let everything = Grant { channels: ChannelPattern::all(), can: Capabilities::all() };
+        let access = Access { standing: Standing::Server, allow: vec![everything], ..Access::default() };
+        let identity = Some(Identity { named: false, access: Arc::new(access), ..identity("api") });
+        self.handle(worker, Input::Opened { session, identity, token: None });
         who
     }
 
@@ -263,7 +269,18 @@ impl Node {
             return false;
         }
         let (who, presented) = self.admits.remove(0);
-        let name = presented.as_ref().and_then(|secret| secret.reveal().strip_prefix("s-"));
+        if let Some(token) = &presented.token {
+            let known = self.tokens.get(token.reveal()).cloned();
+            let answer = known.unwrap_or_else(|| Err(Fault::new(ErrorCode::Unauthorized, "no such token")));
+            let (worker, session) = (self.seats[who].worker, self.seats[who].id);
+            let input = match answer {
+                Ok(admitted) => Input::Admitted { session, admitted: Box::new(admitted) },
+                Err(fault) => Input::Refused { session, fault },
+            };
+            self.handle(worker, input);
+            return true;
+        }
+        let name = presented.session.as_ref().and_then(|secret| secret.reveal().strip_prefix("s-"));
         self.guests += 1;
         // Each guest has a public id of its own; for keys they are all one.
         let guest = || ClientId::new(&format!("c-guest-{}", self.guests));
@@ -272,7 +289,8 @@ impl Node {
             None => Identity { client: guest(), ..identity("guest") },
         };
         let (worker, session) = (self.seats[who].worker, self.seats[who].id);
-        self.handle(worker, Input::Admitted { session, identity, channels: self.given.clone() });
+        let admitted = Box::new(Admitted { identity, channels: self.given.clone() });
+        self.handle(worker, Input::Admitted { session, admitted });
         true
     }
 
@@ -527,8 +545,9 @@ impl Node {
                 }
                 Output::Store(request) => self.store.submit(request),
                 Output::Admit { session, presented } => {
-                    let who = self.sits(worker, session).expect("only open sessions are asked about");
-                    self.admits.push((who, presented));
+                    if let Some(who) = self.sits(worker, session) {
+                        self.admits.push((who, presented));
+                    }
                 }
                 Output::Call { call, request } => self.calls.ask(worker, call, *request),
                 Output::GiveUp { call } => self.calls.give_up(worker, call),
@@ -648,5 +667,6 @@ pub fn identity(name: &str) -> Identity {
         publisher: Publisher::new(&format!("session:{name}")),
         session: Some(Secret::new(&format!("s-{name}"))),
         named: true,
+        access: Arc::default(),
     }
 }

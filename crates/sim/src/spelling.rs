@@ -44,6 +44,10 @@ pub(crate) fn spell(command: &Command) -> String {
             quoted(&mut text, "method", method.as_str());
             field(&mut text, "data", &String::from_utf8_lossy(&data.bytes));
         }
+        Action::Refresh(token) => {
+            quoted(&mut text, "type", "refresh");
+            quoted(&mut text, "token", token.reveal());
+        }
         Action::Ping => quoted(&mut text, "type", "ping"),
         Action::Pong => quoted(&mut text, "type", "pong"),
     }
@@ -53,6 +57,9 @@ pub(crate) fn spell(command: &Command) -> String {
 
 fn spell_connect(text: &mut String, connect: &Connect) {
     quoted(text, "type", "connect");
+    if let Some(token) = &connect.token {
+        quoted(text, "token", token.reveal());
+    }
     if let Some(secret) = &connect.session {
         quoted(text, "session", secret.reveal());
     }

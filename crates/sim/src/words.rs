@@ -196,6 +196,10 @@ fn reply_line(reply: &Reply) -> String {
         Reply::Welcome { id, identity, subscriptions_max, .. } => {
             format!("{}welcome {}, up to {subscriptions_max} subscriptions", of(id), identity.user.as_str())
         }
+        Reply::Refreshed { id, expires } => {
+            let expires = expires.map_or("never".to_owned(), |at| (at.0 - crate::node::START).to_string());
+            format!("{}refreshed, expires {expires}", of(id))
+        }
         Reply::Subscribed(subscribed) => subscribed_line(subscribed),
         Reply::Unsubscribed { id, channel } => format!("{}unsubscribed {channel}", of(id)),
         Reply::Published { id, channel, position, key, duplicate, merged, .. } => {

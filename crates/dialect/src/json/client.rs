@@ -57,6 +57,9 @@ pub fn encode(command: &Command, out: &mut Vec<u8>) {
         Action::Rpc { method, data } => {
             write_head(&mut object, "rpc", id).text("method", method.as_str()).raw("data", &data.bytes);
         }
+        Action::Refresh(token) => {
+            write_head(&mut object, "refresh", id).text("token", token.reveal());
+        }
         Action::Ping => {
             write_head(&mut object, "ping", id);
         }
@@ -74,7 +77,8 @@ fn write_head<'o, 'a>(object: &'o mut Object<'a>, kind: &str, id: Option<&Comman
 }
 
 fn write_connect(object: &mut Object<'_>, id: Option<&CommandId>, connect: &Connect) {
-    write_head(object, "connect", id).text_if("session", connect.session.as_ref().map(Secret::reveal));
+    write_head(object, "connect", id).text_if("token", connect.token.as_ref().map(Secret::reveal));
+    object.text_if("session", connect.session.as_ref().map(Secret::reveal));
     object.text_if("name", connect.name.as_ref().map(DisplayName::as_str));
     object.value_if("heartbeat", connect.heartbeat.then_some(true));
     if !connect.subscribe.is_empty() {
@@ -166,7 +170,7 @@ pub fn decode(text: &str) -> Result<ServerMessage, InvalidMessage> {
 }
 
 /// The types that [`decode`] knows.
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 13] = [
     "welcome",
     "subscribed",
     "unsubscribed",
@@ -176,6 +180,7 @@ const TYPES: [&str; 12] = [
     "message",
     "presence",
     "result",
+    "refreshed",
     "ping",
     "goaway",
     "error",
@@ -205,6 +210,7 @@ fn understand(wire: WireMessage<'_>) -> Result<ServerMessage, InvalidMessage> {
             let data = payload(Some(need("data", wire.data)?), None, None, false)?;
             ServerMessage::Result { id: wire.id.map(id), data }
         }
+        "refreshed" => ServerMessage::Refreshed { id: wire.id.map(id), expires: wire.expires.map(Timestamp) },
         "ping" => ServerMessage::Ping,
         "goaway" => ServerMessage::Goaway { within: Duration::from_millis(need("within", wire.within)?) },
         "error" => ServerMessage::Refused(refusal(wire)?),
@@ -221,6 +227,7 @@ fn welcome(wire: WireMessage<'_>) -> Result<Welcome, InvalidMessage> {
         ping: Duration::from_millis(need("ping", wire.ping)?),
         spread: Duration::from_millis(need("spread", wire.spread)?),
         ts: Timestamp(need("ts", wire.ts)?),
+        expires: wire.expires.map(Timestamp),
         message_size_max: wire.limits.message,
         subscriptions_max: wire.limits.subscriptions,
     })
@@ -412,9 +419,7 @@ fn reason(word: Option<&str>) -> LostReason {
 }
 
 fn capability(word: &str) -> Option<Capability> {
-    [Capability::Publish, Capability::History, Capability::Presence]
-        .into_iter()
-        .find(|known| known.as_str() == word)
+    Capability::ALL.iter().copied().find(|known| known.as_str() == word)
 }
 
 fn id(wire: WireId) -> CommandId {

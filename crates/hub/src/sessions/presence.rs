@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use trunkline_model::{
-    Action, ChannelName, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate, Push,
-    Subscribe,
+    Action, Capability, ChannelName, Command, CommandId, Member, PresenceMode, PresenceQuery, PresenceUpdate,
+    Push, Subscribe,
 };
 
 use super::{Outcome, Sessions, reply_fault};
@@ -82,8 +82,14 @@ impl Sessions {
         {
             return Outcome::Joining(Command { id: name, action: Action::Presence(query) });
         }
-        let checked = namespace_of(&self.namespaces, &query.channel)
-            .and_then(|namespace| check_presence(&query, is_subscriber, namespace, &self.limits));
+        let namespaces = Arc::clone(&self.namespaces);
+        let checked = namespace_of(&namespaces, &query.channel).and_then(|namespace| {
+            // A subscriber may always say something of itself.
+            if query.state.is_none() {
+                self.permit(id, namespace, &query.channel, Capability::Presence)?;
+            }
+            check_presence(&query, is_subscriber, namespace, &self.limits)
+        });
         match checked {
             Ok(()) => self.ask(id, name, owner, Question::Presence(query), cx),
             Err(fault) => reply_fault(id, fault.about(&query.channel).answering(name), cx),

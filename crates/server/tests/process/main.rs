@@ -22,3 +22,4 @@ mod rpc;
 mod sdk;
 mod sessions;
 mod shutdown;
+mod tokens;

@@ -75,6 +75,13 @@ impl Server {
         Self::by(program(), folder, arguments)
     }
 
+    /// The same, that logs all there is.
+    pub(crate) fn verbose(folder: &Folder) -> Self {
+        let mut command = Command::new("env");
+        command.arg("TRUNKLINE_LOG=trace").arg(env!("CARGO_BIN_EXE_trunkline"));
+        Self::by(command, folder, &[])
+    }
+
     /// The same, in a process that may hold no more than so many files open.
     pub(crate) fn with_files(folder: &Folder, files: usize) -> Self {
         let mut command = Command::new("sh");

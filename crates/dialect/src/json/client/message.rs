@@ -58,6 +58,13 @@ pub enum ServerMessage {
         /// What the application answers: JSON.
         data: Payload,
     },
+    /// The answer to `refresh`.
+    Refreshed {
+        /// The command's id.
+        id: Option<CommandId>,
+        /// When the new token expires, by the server's clock.
+        expires: Option<Timestamp>,
+    },
     /// Are you there? To be answered with `pong`.
     Ping,
     /// The server is about to end; leave at a random moment within this time.
@@ -88,6 +95,8 @@ pub struct Welcome {
     pub spread: Duration,
     /// The server's time.
     pub ts: Timestamp,
+    /// When the session's token expires, by the server's clock. By then it needs another (`refresh`).
+    pub expires: Option<Timestamp>,
     /// The largest payload that any namespace takes, in bytes, if it was said.
     pub message_size_max: Option<usize>,
     /// Subscriptions of one session, if it was said.

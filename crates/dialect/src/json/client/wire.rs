@@ -19,6 +19,7 @@ pub(super) struct WireMessage<'a> {
     pub(super) user: Option<String>,
     pub(super) session: Option<String>,
     pub(super) ping: Option<u64>,
+    pub(super) expires: Option<u64>,
     pub(super) spread: Option<u64>,
     pub(super) limits: WireWelcomeLimits,
     pub(super) kind: Option<String>,

@@ -1,0 +1,139 @@
+//! `[auth]`: with which keys tokens are verified, what they have to say, and who comes in without one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use trunkline_auth::{Algorithm, Key, Verifier};
+use trunkline_model::{Capability, ChannelPattern, Grant};
+
+use crate::door::ApiKey;
+use crate::dto::{ApiKeyTable, AuthTable, GrantTable, OneOrMore, TokenKeyTable};
+use crate::units;
+
+/// The farthest that clocks may be apart.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
+/// The fewest characters of an API key: 128 bits as base64url would be 22.
+const API_KEY_MIN: usize = 22;
+
+/// Who is let in.
+#[derive(Debug, Clone)]
+pub(crate) struct AuthSettings {
+    /// Whether one comes in without a token.
+    pub(crate) anonymous: bool,
+    /// With what tokens are verified.
+    pub(crate) verifier: Verifier,
+    /// The cookie that may hold one.
+    pub(crate) cookie: Option<String>,
+    /// Keys of the HTTP API.
+    pub(crate) api_keys: Vec<ApiKey>,
+    /// Whether the HTTP API needs no key.
+    pub(crate) open_api: bool,
+}
+
+impl AuthSettings {
+    /// Everyone comes in, and may use the HTTP API.
+    pub(crate) fn open() -> Self {
+        Self {
+            anonymous: true,
+            verifier: Verifier::default(),
+            cookie: None,
+            api_keys: Vec::new(),
+            open_api: true,
+        }
+    }
+
+    /// What `table` says over these. Files are looked for beside the configuration, in `dir`.
+    pub(crate) fn apply(&mut self, table: &AuthTable, dir: &Path) -> Result<(), String> {
+        if let Some(anonymous) = table.anonymous {
+            self.anonymous = anonymous;
+        }
+        self.verifier.issuers = table.issuer.as_ref().map(OneOrMore::all).unwrap_or_default();
+        self.verifier.audiences = table.audience.as_ref().map(OneOrMore::all).unwrap_or_default();
+        if let Some(leeway) = &table.leeway {
+            self.verifier.leeway = units::duration(leeway).map_err(|error| format!("leeway: {error}"))?;
+            if self.verifier.leeway > LEEWAY_MAX {
+                return Err(format!("leeway is {leeway}; it may be 0s to {} s", LEEWAY_MAX.as_secs()));
+            }
+        }
+        self.cookie = table.cookie.clone();
+        let keys = table.keys.iter().enumerate();
+        let keys = keys.map(|(at, key)| {
+            token_key(key, dir).map_err(|error| format!("keys, number {}: {error}", at + 1))
+        });
+        self.verifier.keys = keys.collect::<Result<_, _>>()?;
+        let keys = table.api_keys.iter().enumerate();
+        let keys = keys.map(|(at, key)| {
+            api_key(key, dir).map_err(|error| format!("api_keys, number {}: {error}", at + 1))
+        });
+        self.api_keys = keys.collect::<Result<_, _>>()?;
+        // Who has given out keys wants them asked for.
+        self.open_api &= self.api_keys.is_empty();
+        Ok(())
+    }
+}
+
+fn token_key(table: &TokenKeyTable, dir: &Path) -> Result<Key, String> {
+    let algorithm: Algorithm = table.algorithm.parse().map_err(|error| format!("algorithm: {error}"))?;
+    let key = match (&table.secret, &table.secret_file, &table.public_key, &table.public_key_file) {
+        (Some(secret), None, None, None) => Key::from_secret(algorithm, secret.as_bytes()),
+        (None, Some(file), None, None) => Key::from_secret(algorithm, read(dir, file)?.trim_ascii()),
+        (None, None, Some(pem), None) => Key::from_pem(algorithm, pem.as_bytes()),
+        (None, None, None, Some(file)) => Key::from_pem(algorithm, &read(dir, file)?),
+        _ => {
+            let wanted = if algorithm.is_symmetric() {
+                "`secret` or `secret_file`"
+            } else {
+                "`public_key` or `public_key_file`"
+            };
+            return Err(format!("one of {wanted} is needed, and no more"));
+        }
+    };
+    let key = key.map_err(|error| error.to_string())?;
+    Ok(match &table.kid {
+        Some(name) => key.named(name),
+        None => key,
+    })
+}
+
+fn api_key(table: &ApiKeyTable, dir: &Path) -> Result<ApiKey, String> {
+    let key = match (&table.key, &table.key_file) {
+        (Some(key), None) => key.clone(),
+        (None, Some(file)) => String::from_utf8(read(dir, file)?.trim_ascii().to_vec())
+            .map_err(|_| format!("{file} holds what is no text"))?,
+        _ => return Err("one of `key` or `key_file` is needed, and no more".to_owned()),
+    };
+    if key.len() < API_KEY_MIN {
+        return Err(format!(
+            "the key has {} characters; it has at least {API_KEY_MIN}, made at random",
+            key.len()
+        ));
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the key has characters that cannot stand in a header".to_owned());
+    }
+    if table.name.is_empty()
+        || table.name.len() > 64
+        || !table.name.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Err("name: 1 to 64 characters without spaces".to_owned());
+    }
+    let allow = table.allow.iter().map(grant).collect::<Result<_, _>>()?;
+    Ok(ApiKey::new(&table.name, &key, allow))
+}
+
+fn grant(table: &GrantTable) -> Result<Grant, String> {
+    let channels = ChannelPattern::parse(&table.channels)
+        .map_err(|error| format!("allow: channels {:?}: {error}", table.channels))?;
+    let word = |word: &String| {
+        Capability::ALL.iter().copied().find(|known| known.as_str() == word).ok_or_else(|| {
+            let known: Vec<_> = Capability::ALL.iter().map(|known| known.as_str()).collect();
+            format!("allow: `can` holds {word:?}; there are {}", known.join(", "))
+        })
+    };
+    Ok(Grant { channels, can: table.can.iter().map(word).collect::<Result<_, _>>()? })
+}
+
+fn read(dir: &Path, file: &str) -> Result<Vec<u8>, String> {
+    let path: PathBuf = dir.join(file);
+    std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
