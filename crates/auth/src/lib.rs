@@ -16,9 +16,11 @@
 
 mod claims;
 mod key;
+mod signer;
 mod verifier;
 mod wire;
 
 pub use claims::{ALLOW_MAX, CHANNELS_MAX, Claims, INFO_MAX};
 pub use key::{Algorithm, InvalidKey, Key, KeySet, SECRET_MIN};
+pub use signer::{NewToken, Signer, look_into};
 pub use verifier::{Denied, TOKEN_MAX, Verifier};

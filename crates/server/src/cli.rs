@@ -22,6 +22,11 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Run a server for development: open to everyone on this machine, and to nobody else.
     Dev(DevOptions),
+    /// Run a server for others: it lets in who has a token, and starts with nothing that anyone could misuse.
+    Serve(ServeOptions),
+    /// Make a token, or look into one.
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// Publish one message to a channel.
     Pub(PubOptions),
     /// Print the messages of channels as they come.
@@ -49,6 +54,61 @@ pub(crate) struct DevOptions {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
+    /// Where to listen: an address and a port. One beyond this machine needs `plaintext = true`.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", env = "TRUNKLINE_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// The directory of the database; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The TOML file that says who may do what; see docs/reference/configuration.md.
+    #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Worker threads; one per core if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum TokenVerb {
+    /// Print a token signed with a secret of the configuration.
+    New(TokenNewOptions),
+    /// Print what a token says.
+    Show(TokenShowOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenNewOptions {
+    /// The TOML file with the secret.
+    #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Who the user is (`sub`).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// When its time is over, from now on.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) expires: String,
+    /// What it allows beside what everybody may do, like `chat:*=subscribe,publish`. Several times for several.
+    #[arg(long, value_name = "CHANNELS=CAN,…")]
+    pub(crate) allow: Vec<String>,
+    /// A channel that the session follows without asking. Several times for several.
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Vec<String>,
+    /// What presence shows of the user: JSON.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) info: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenShowOptions {
+    /// The token; `-` reads it from standard input, where no list of processes shows it.
+    pub(crate) token: String,
+    /// A TOML file with keys to verify it with.
+    #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct BackupOptions {
     /// The file to be made; it must not be there.
     pub(crate) to: PathBuf,
@@ -68,6 +128,9 @@ pub(crate) struct RestoreOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct RemoteOptions {
+    /// A token, or a key of the HTTP API; from the environment it stands in no list of processes.
+    #[arg(long, value_name = "TOKEN", env = "TRUNKLINE_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
     /// The server: its HTTP or WebSocket URL.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "TRUNKLINE_SERVER")]
     pub(crate) server: String,

@@ -1,6 +1,7 @@
 //! The configuration: what `dev` brings along, and what a file says over it.
 
 mod auth;
+mod serve;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use trunkline_ws_proto::DeflateOptions;
 use crate::cli::Failure;
 use crate::dto::{
     AcknowledgeWord, CompressionTable, ConfigFile, EditsWord, KeepTable, KindWord, LimitsTable,
-    NamespaceTable, PresenceWord, PublishWord, RpcTable, SlowWord, SubscribeWord,
+    NamespaceTable, PresenceWord, PublishWord, RpcTable, ServerTable, SlowWord, SubscribeWord,
 };
 use crate::units;
 pub(crate) use auth::AuthSettings;
+pub(crate) use serve::EXAMPLE;
 
 /// The largest payload that a namespace may allow: 1 MiB.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -55,6 +57,25 @@ pub(crate) struct Settings {
     pub(crate) rpc: Option<RpcSettings>,
     /// Who is let in.
     pub(crate) auth: AuthSettings,
+    /// What is at the port.
+    pub(crate) server: ServerSettings,
+    /// What a namespace allows if it says nothing.
+    rule: Rule,
+}
+
+/// What is at the port, and for whom.
+#[derive(Debug, Default)]
+pub(crate) struct ServerSettings {
+    /// Whether only names of this machine are answered to.
+    pub(crate) local: bool,
+    /// Pages that may connect and use the API, beside those of the same host.
+    pub(crate) origins: Vec<String>,
+    /// Whether `/echo` is there.
+    pub(crate) echo: bool,
+    /// Whether the pages are there.
+    pub(crate) pages: bool,
+    /// Whether others may read what crosses the network.
+    pub(crate) plaintext: bool,
 }
 
 /// The application behind the server.
@@ -81,6 +102,20 @@ impl Settings {
             compression: Some(DeflateOptions::default()),
             rpc: None,
             auth: AuthSettings::open(),
+            server: ServerSettings { local: true, echo: true, pages: true, ..ServerSettings::default() },
+            rule: Rule::Anyone,
+        }
+    }
+
+    /// What `serve` has without a file: compression, and nothing that anybody could do.
+    pub(crate) fn serve() -> Self {
+        Self {
+            namespaces: Namespaces::default(),
+            compression: Some(DeflateOptions::default()),
+            rpc: None,
+            auth: AuthSettings::closed(),
+            server: ServerSettings::default(),
+            rule: Rule::Token,
         }
     }
 
@@ -99,7 +134,8 @@ impl Settings {
     fn apply(&mut self, text: &str, dir: &Path) -> Result<(), String> {
         let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
         for (name, table) in &file.namespace {
-            let checked = namespace(name, table).map_err(|error| format!("[namespace.{name}]: {error}"))?;
+            let checked =
+                namespace(name, table, self.rule).map_err(|error| format!("[namespace.{name}]: {error}"))?;
             self.namespaces.insert(name, checked);
         }
         if let Some(table) = &file.compression {
@@ -108,9 +144,35 @@ impl Settings {
         if let Some(table) = &file.rpc {
             self.rpc = Some(rpc(table).map_err(|error| format!("[rpc]: {error}"))?);
         }
+        if let Some(table) = &file.server {
+            self.server.apply(table).map_err(|error| format!("[server]: {error}"))?;
+        }
         if let Some(table) = &file.auth {
             self.auth.apply(table, dir).map_err(|error| format!("[auth]: {error}"))?;
         }
+        Ok(())
+    }
+}
+
+impl ServerSettings {
+    fn apply(&mut self, table: &ServerTable) -> Result<(), String> {
+        for origin in &table.origins {
+            let uri: Result<Uri, _> = origin.parse();
+            let is_origin = uri.is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && matches!(uri.path(), "" | "/")
+                    && uri.query().is_none()
+            });
+            if !is_origin {
+                return Err(format!(
+                    "origins: {origin:?} is none; write one like \"https://app.example.com\""
+                ));
+            }
+        }
+        self.origins = table.origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
+        self.echo = table.echo.unwrap_or(self.echo);
+        self.pages = table.pages.unwrap_or(self.pages);
+        self.plaintext = table.plaintext.unwrap_or(self.plaintext);
         Ok(())
     }
 }
@@ -155,7 +217,7 @@ fn rpc(table: &RpcTable) -> Result<RpcSettings, String> {
     Ok(RpcSettings { url, timeout })
 }
 
-fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
+fn namespace(name: &str, table: &NamespaceTable, rule: Rule) -> Result<Namespace, String> {
     ChannelName::parse(name).map_err(|error| error.to_string())?;
     if name.contains(':') {
         return Err("a namespace's name has no `:`".to_owned());
@@ -181,6 +243,7 @@ fn namespace(name: &str, table: &NamespaceTable) -> Result<Namespace, String> {
         }
         namespace.max_rate = Some(units::rate(rate).map_err(|error| format!("max_rate: {error}"))?);
     }
+    (namespace.subscribe, namespace.publish) = (rule, rule);
     set_rules(table, &mut namespace)?;
     if table.slow.is_some() && namespace.kind == Kind::Signal {
         return Err("`slow` is for what is stored; of a signal the oldest that wait are dropped".to_owned());

@@ -230,6 +230,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn keys_count_for_who_publishes_and_not_for_the_connection() {
+        let claims = |user: Option<&str>| Claims {
+            user: user.map(UserName::new),
+            access: Access::default(),
+            channels: Vec::new(),
+        };
+        let door = GuestDoor::new(b"key");
+        let (here, there) = (door.guest(None), door.guest(None));
+        let publisher = |guest: &Identity, user| admit(guest.clone(), claims(user)).identity.publisher;
+        assert_eq!(publisher(&here, Some("ann")), publisher(&there, Some("ann")));
+        assert_ne!(publisher(&here, Some("ann")), publisher(&here, Some("bob")));
+        // A token that names nobody leaves a guest a guest.
+        assert_eq!(publisher(&here, None), here.publisher);
+        assert_ne!(publisher(&here, None), publisher(&there, None));
+    }
+
+    #[test]
+    fn an_api_key_is_found_by_all_of_it() {
+        let keys = [ApiKey::new("a", "first-key", Vec::new()), ApiKey::new("b", "second-key", Vec::new())];
+        let found = |given: &str| ApiKey::find(&keys, given).map(|key| key.name.as_str());
+        assert_eq!((found("first-key"), found("second-key")), (Some("a"), Some("b")));
+        for wrong in ["", "first-ke", "first-key ", "First-key", "third-key"] {
+            assert_eq!(found(wrong), None, "{wrong}");
+        }
+        assert!(!format!("{keys:?}").contains("first-key"));
+    }
+
+    #[test]
     fn a_guest_comes_back_as_the_same() {
         let first = GuestDoor::new(b"key").guest(None);
         let again = GuestDoor::new(b"key").guest(first.session.as_ref());

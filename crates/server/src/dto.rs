@@ -20,6 +20,22 @@ pub(crate) struct ConfigFile {
     pub(crate) rpc: Option<RpcTable>,
     /// Who is let in.
     pub(crate) auth: Option<AuthTable>,
+    /// The port, and what is there.
+    pub(crate) server: Option<ServerTable>,
+}
+
+/// `[server]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default, expecting = "a table, like { origins = [] }")]
+pub(crate) struct ServerTable {
+    /// Pages of others that may connect.
+    pub(crate) origins: Vec<String>,
+    /// Whether `/echo` is there.
+    pub(crate) echo: Option<bool>,
+    /// Whether the pages are there.
+    pub(crate) pages: Option<bool>,
+    /// Whether the network may be read by others.
+    pub(crate) plaintext: Option<bool>,
 }
 
 /// `[auth]`

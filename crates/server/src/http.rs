@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -19,9 +19,10 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 use trunkline_model::{ErrorCode, Fault, Limits};
 use trunkline_node::{Handle, HttpServer};
-use trunkline_ws_proto::handshake::OriginPolicy;
 
+use crate::config::ServerSettings;
 use crate::door::ServerDoor;
+use crate::origins::Origins;
 use crate::patient::Patient;
 use crate::problem::Problem;
 use crate::upgrade::Terms;
@@ -42,10 +43,12 @@ pub(crate) struct Http {
 
 impl Http {
     /// The endpoints. `terms` are those of WebSockets.
-    pub(crate) fn new(limits: &Limits, terms: Terms, door: Arc<ServerDoor>) -> Self {
-        let router = Router::new()
+    pub(crate) fn new(limits: &Limits, terms: Terms, door: Arc<ServerDoor>, server: ServerSettings) -> Self {
+        let ServerSettings { local, origins, echo, pages, .. } = server;
+        let origins = Origins::new(origins);
+        let guard = origins.clone();
+        let mut router = Router::new()
             .route("/ws", any(upgrade::session))
-            .route("/echo", any(upgrade::echo))
             .route("/room/{name}", any(upgrade::room))
             .route("/api/v1/channels/{channel}/messages", get(api::messages).post(api::publish))
             .route("/api", any(api::not_found))
@@ -53,12 +56,19 @@ impl Http {
             .route("/api/{*rest}", any(api::not_found))
             .route("/health/live", get(alive))
             .route("/health/ready", get(alive))
-            .fallback(ui::page)
+            .fallback(if pages { get(ui::page) } else { get(ui::no_page) });
+        if echo {
+            router = router.route("/echo", any(upgrade::echo));
+        }
+        if local {
+            router = router.layer(middleware::from_fn(refuse_foreign_hosts));
+        }
+        let router = router
             .layer(DefaultBodyLimit::max(limits.http_body))
+            .layer(axum::Extension(origins))
             .layer(axum::Extension(terms))
             .layer(axum::Extension(door))
-            .layer(middleware::from_fn(refuse_foreign_writes))
-            .layer(middleware::from_fn(refuse_foreign_hosts))
+            .layer(middleware::from_fn(move |request, next| guard.clone().guard(request, next)))
             .layer(middleware::from_fn(end_in_time));
         Self { router, head_timeout: limits.handshake_timeout, write_timeout: limits.write_timeout }
     }
@@ -130,23 +140,6 @@ fn is_loopback(host: &str) -> bool {
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// A page of another origin may read nothing here, but it could make a browser write. Requests that change
-/// something are taken only from the same origin, or from what is not a browser.
-async fn refuse_foreign_writes(request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || is_same_origin(request.headers()) {
-        return next.run(request).await;
-    }
-    let message = "requests from pages of another origin are refused";
-    Problem::new(Fault::new(ErrorCode::Forbidden, message)).with_status(StatusCode::FORBIDDEN).into_response()
-}
-
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let origin = headers.get(header::ORIGIN).map(axum::http::HeaderValue::as_bytes);
-    let host = headers.get(header::HOST).map_or(&b""[..], axum::http::HeaderValue::as_bytes);
-    OriginPolicy::SameHost.allows(origin, host)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! Only this crate reads configuration and environment, opens tokens ([`door`]), and speaks HTTP.
 //!
 //! ```text
-//!   cli ──▶ dev ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
+//!   cli ──▶ run ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
 //!       │                                        └─▶ rpc: the application's HTTP endpoint
+//!       ├─▶ token: new, show ──▶ config, auth
 //!       ├─▶ copies: backup, restore ──▶ store-sqlite
 //!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
 //! ```
@@ -14,15 +15,17 @@ mod cli;
 mod config;
 mod copies;
 mod credentials;
-mod dev;
 mod door;
 mod dto;
 mod files;
 mod http;
+mod origins;
 mod patient;
 mod problem;
 mod remote;
 mod rpc;
+mod run;
+mod token;
 mod ui;
 mod units;
 mod upgrade;
@@ -32,12 +35,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, TokenVerb, Verb};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
-        Verb::Dev(options) => dev::run(&options),
+        Verb::Dev(options) => run::dev(&options),
+        Verb::Serve(options) => run::serve(&options),
+        Verb::Token(TokenVerb::New(options)) => token::new(&options),
+        Verb::Token(TokenVerb::Show(options)) => token::show(&options),
         Verb::Pub(options) => remote::publish(&options),
         Verb::Sub(options) => remote::subscribe(&options),
         Verb::Backup(options) => copies::backup(&options),

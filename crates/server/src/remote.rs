@@ -13,7 +13,7 @@ use serde_json::json;
 use trunkline_model::ChannelName;
 use trunkline_ws::Message;
 
-use crate::cli::{Failure, Format, PubOptions, SubOptions};
+use crate::cli::{Failure, Format, PubOptions, RemoteOptions, SubOptions};
 use crate::dto::{ProblemAnswer, PublishAnswer, PublishBody, ServerMessage, ServerMessageItem};
 
 /// How long a publish waits for its answer.
@@ -33,9 +33,8 @@ pub(crate) fn publish(options: &PubOptions) -> anyhow::Result<()> {
     let body = serde_json::to_string(&body).context("the message could not be written as JSON")?;
     let channel = ChannelName::parse(&options.channel).map_err(|error| Failure::Usage(error.to_string()))?;
     let path = format!("/api/v1/channels/{channel}/messages");
-    let posted = runtime()?.block_on(async {
-        tokio::time::timeout(ANSWER_TIMEOUT, post(&options.remote.server, &path, body)).await
-    });
+    let posted = runtime()?
+        .block_on(async { tokio::time::timeout(ANSWER_TIMEOUT, post(&options.remote, &path, body)).await });
     let (status, answer) = posted.map_err(|_| {
         anyhow::anyhow!("no answer in {ANSWER_TIMEOUT:?}; it is unknown whether it was stored")
     })??;
@@ -50,6 +49,9 @@ pub(crate) fn publish(options: &PubOptions) -> anyhow::Result<()> {
 pub(crate) fn subscribe(options: &SubOptions) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let mut socket = connect(&options.remote.server).await?;
+        if let Some(token) = &options.remote.token {
+            socket.send(json!({ "type": "connect", "token": token }).to_string()).await?;
+        }
         for channel in &options.channels {
             let mut command = json!({ "type": "subscribe", "channel": channel });
             if let Some(last) = options.last {
@@ -168,17 +170,21 @@ fn refused(answer: &[u8], status: StatusCode) -> anyhow::Error {
 }
 
 /// Posts `body` as JSON and gives the answer's status and body.
-async fn post(server: &str, path: &str, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn post(remote: &RemoteOptions, path: &str, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
+    let server = remote.server.as_str();
     let authority = http_authority(server)?;
     let address =
         if authority.port_u16().is_some() { authority.to_string() } else { format!("{authority}:80") };
     let unreachable = |error: &dyn std::fmt::Display| Failure::Connection(no_connection(server, error));
     let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = hyper::Request::post(path)
+    let mut request = hyper::Request::post(path)
         .header(hyper::header::HOST, authority.as_str())
-        .header(hyper::header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))?;
+        .header(hyper::header::CONTENT_TYPE, "application/json");
+    if let Some(token) = &remote.token {
+        request = request.header(hyper::header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Full::new(Bytes::from(body)))?;
     let driven = tokio::spawn(connection);
     let answer =
         sender.send_request(request).await.context("the server closed the line before it answered")?;

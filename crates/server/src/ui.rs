@@ -62,6 +62,11 @@ fn find(path: &str) -> Response {
     not_found()
 }
 
+/// Any path that is no endpoint, of a server without pages.
+pub(crate) async fn no_page() -> Response {
+    not_found()
+}
+
 fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "there is no such page\n").into_response()
 }

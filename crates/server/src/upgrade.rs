@@ -11,10 +11,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use trunkline_model::{ChannelName, ErrorCode, Fault, Secret};
 use trunkline_node::{Handle, Protocol, Upgrade};
-use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, Request as Handshake, accept};
+use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, OriginPolicy, Request as Handshake, accept};
 use trunkline_ws_proto::{DeflateParams, Rejection};
 
 use crate::credentials;
+use crate::origins::Origins;
 use crate::patient::Patient;
 use crate::problem::Problem;
 
@@ -83,6 +84,10 @@ fn upgrade(
     options: &AcceptOptions,
     terms: &Terms,
 ) -> Response {
+    let origins: Option<&Origins> = request.extensions().get();
+    let is_listed = origins.is_some_and(|origins| origins.allow(request.headers()));
+    let origin = if is_listed { OriginPolicy::Any } else { OriginPolicy::SameHost };
+    let options = &AcceptOptions { origin, ..options.clone() };
     let accepted = match check(&request, options) {
         Ok(accepted) => accepted,
         Err(rejection) => return refusal(&rejection),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use trunkline_auth::{Algorithm, Key, Verifier};
+use trunkline_auth::{Algorithm, Key, Signer, Verifier};
 use trunkline_model::{Capability, ChannelPattern, Grant};
 
 use crate::door::ApiKey;
@@ -22,6 +22,8 @@ pub(crate) struct AuthSettings {
     pub(crate) anonymous: bool,
     /// With what tokens are verified.
     pub(crate) verifier: Verifier,
+    /// What can sign tokens: of the keys those that are secrets.
+    pub(crate) signers: Vec<Signer>,
     /// The cookie that may hold one.
     pub(crate) cookie: Option<String>,
     /// Keys of the HTTP API.
@@ -36,10 +38,16 @@ impl AuthSettings {
         Self {
             anonymous: true,
             verifier: Verifier::default(),
+            signers: Vec::new(),
             cookie: None,
             api_keys: Vec::new(),
             open_api: true,
         }
+    }
+
+    /// Nobody comes in.
+    pub(crate) fn closed() -> Self {
+        Self { anonymous: false, open_api: false, ..Self::open() }
     }
 
     /// What `table` says over these. Files are looked for beside the configuration, in `dir`.
@@ -60,7 +68,12 @@ impl AuthSettings {
         let keys = keys.map(|(at, key)| {
             token_key(key, dir).map_err(|error| format!("keys, number {}: {error}", at + 1))
         });
-        self.verifier.keys = keys.collect::<Result<_, _>>()?;
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        (self.verifier.keys, self.signers) = (Vec::new(), Vec::new());
+        for (key, signer) in keys {
+            self.verifier.keys.push(key);
+            self.signers.extend(signer);
+        }
         let keys = table.api_keys.iter().enumerate();
         let keys = keys.map(|(at, key)| {
             api_key(key, dir).map_err(|error| format!("api_keys, number {}: {error}", at + 1))
@@ -72,13 +85,12 @@ impl AuthSettings {
     }
 }
 
-fn token_key(table: &TokenKeyTable, dir: &Path) -> Result<Key, String> {
+fn token_key(table: &TokenKeyTable, dir: &Path) -> Result<(Key, Option<Signer>), String> {
     let algorithm: Algorithm = table.algorithm.parse().map_err(|error| format!("algorithm: {error}"))?;
-    let key = match (&table.secret, &table.secret_file, &table.public_key, &table.public_key_file) {
-        (Some(secret), None, None, None) => Key::from_secret(algorithm, secret.as_bytes()),
-        (None, Some(file), None, None) => Key::from_secret(algorithm, read(dir, file)?.trim_ascii()),
-        (None, None, Some(pem), None) => Key::from_pem(algorithm, pem.as_bytes()),
-        (None, None, None, Some(file)) => Key::from_pem(algorithm, &read(dir, file)?),
+    let secret = match (&table.secret, &table.secret_file, &table.public_key, &table.public_key_file) {
+        (Some(secret), None, None, None) => Some(secret.clone().into_bytes()),
+        (None, Some(file), None, None) => Some(read(dir, file)?.trim_ascii().to_vec()),
+        (None, None, Some(_), None) | (None, None, None, Some(_)) => None,
         _ => {
             let wanted = if algorithm.is_symmetric() {
                 "`secret` or `secret_file`"
@@ -88,11 +100,19 @@ fn token_key(table: &TokenKeyTable, dir: &Path) -> Result<Key, String> {
             return Err(format!("one of {wanted} is needed, and no more"));
         }
     };
-    let key = key.map_err(|error| error.to_string())?;
-    Ok(match &table.kid {
-        Some(name) => key.named(name),
-        None => key,
-    })
+    let name = table.kid.as_deref();
+    let named = |key: Key| if let Some(name) = name { key.named(name) } else { key };
+    let Some(secret) = secret else {
+        let pem = match (&table.public_key, &table.public_key_file) {
+            (Some(pem), _) => pem.clone().into_bytes(),
+            (None, Some(file)) => read(dir, file)?,
+            (None, None) => Vec::new(),
+        };
+        return Ok((named(Key::from_pem(algorithm, &pem).map_err(|error| error.to_string())?), None));
+    };
+    let key = Key::from_secret(algorithm, &secret).map_err(|error| error.to_string())?;
+    let signer = Signer::from_secret(algorithm, &secret, name).map_err(|error| error.to_string())?;
+    Ok((named(key), Some(signer)))
 }
 
 fn api_key(table: &ApiKeyTable, dir: &Path) -> Result<ApiKey, String> {

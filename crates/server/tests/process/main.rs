@@ -20,6 +20,7 @@ mod leaks;
 mod rewound;
 mod rpc;
 mod sdk;
+mod serve;
 mod sessions;
 mod shutdown;
 mod tokens;

@@ -14,8 +14,14 @@ use tempfile::TempDir;
 use crate::patience::{PATIENCE, soon, until};
 
 /// Settings of whoever runs the tests must not reach the process.
-const VARIABLES: [&str; 5] =
-    ["TRUNKLINE_LISTEN", "TRUNKLINE_DATA", "TRUNKLINE_CONFIG", "TRUNKLINE_LOG", "TRUNKLINE_SERVER"];
+const VARIABLES: [&str; 6] = [
+    "TRUNKLINE_LISTEN",
+    "TRUNKLINE_DATA",
+    "TRUNKLINE_CONFIG",
+    "TRUNKLINE_LOG",
+    "TRUNKLINE_SERVER",
+    "TRUNKLINE_TOKEN",
+];
 
 /// What outlives a server: its data, and its configuration if there is one.
 pub(crate) struct Folder(TempDir);
@@ -75,6 +81,11 @@ impl Server {
         Self::by(program(), folder, arguments)
     }
 
+    /// The same, for others than this machine.
+    pub(crate) fn serve(folder: &Folder) -> Self {
+        Self::with(folder, &["serve"])
+    }
+
     /// The same, that logs all there is.
     pub(crate) fn verbose(folder: &Folder) -> Self {
         let mut command = Command::new("env");
@@ -94,7 +105,9 @@ impl Server {
         for variable in VARIABLES {
             command.env_remove(variable);
         }
-        command.args(["dev", "--listen", "127.0.0.1:0", "--data"]).arg(folder.data()).args(arguments);
+        let verb = if arguments.first() == Some(&"serve") { &arguments[..1] } else { &["dev"] };
+        let arguments = arguments.strip_prefix(&["serve"]).unwrap_or(arguments);
+        command.args(verb).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.data()).args(arguments);
         if let Some(config) = folder.config() {
             command.arg("--config").arg(config);
         }

@@ -1,4 +1,5 @@
-//! `trunkline dev`: a server for development, open to everyone on this machine and to nobody else.
+//! `trunkline dev`: a server for development, open to everyone on this machine and to nobody else. `trunkline serve`: one for
+//! others, that lets in who has a token.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +14,8 @@ use trunkline_model::{ChannelName, Limits, Namespaces};
 use trunkline_node::{Inboxes, Node, NodeConfig, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
-use crate::cli::{DevOptions, Failure};
+use crate::cli::{DevOptions, Failure, ServeOptions};
+use crate::config::EXAMPLE;
 use crate::door::{KEY_SIZE, ServerDoor};
 use crate::http::Http;
 use crate::rpc::Application;
@@ -26,22 +28,55 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 const FRAME_PER_MESSAGE: usize = 4;
 
 /// Runs until Ctrl-C or SIGTERM.
-pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
+pub(crate) fn dev(options: &DevOptions) -> anyhow::Result<()> {
+    let DevOptions { listen, data, config, workers } = options;
     start_logging();
     let mut settings = Settings::dev();
-    if let Some(path) = &options.config {
+    if let Some(path) = config {
         settings.read_over(path)?;
     }
-    let listener = listen(options.listen)?;
+    refuse_other_machines(*listen)?;
+    run(settings, *listen, data, *workers, announce_dev)
+}
+
+/// Runs until Ctrl-C or SIGTERM, if the configuration is one to meet strangers with.
+pub(crate) fn serve(options: &ServeOptions) -> anyhow::Result<()> {
+    let ServeOptions { listen, data, config, workers } = options;
+    let Some(path) = config else {
+        let message = format!(
+            "`trunkline serve` needs a configuration that says who may do what:\n{EXAMPLE}\n  trunkline serve --config \
+             trunkline.toml\n\n`trunkline dev` needs none, and is open to everyone on this machine"
+        );
+        return Err(Failure::Usage(message).into());
+    };
+    start_logging();
+    let mut settings = Settings::serve();
+    settings.read_over(path)?;
+    let faults = settings.faults(*listen);
+    if !faults.is_empty() {
+        let message = format!("{} is not safe to serve with:\n\n- {}", path.display(), faults.join("\n- "));
+        return Err(Failure::Usage(message).into());
+    }
+    run(settings, *listen, data, *workers, announce_serve)
+}
+
+fn run(
+    settings: Settings,
+    address: SocketAddr,
+    data: &Path,
+    workers: Option<u16>,
+    announce: fn(SocketAddr, &Path) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let listener = listen(address)?;
     let address = listener.local_addr()?;
-    let node = start(options, settings, listener)?;
+    let node = start(data, workers, settings, listener)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     drop(entered);
-    announce(address, &options.data)?;
+    announce(address, data)?;
     runtime.block_on(wait_for_end(&node, &mut interrupted, &mut terminated));
     node.stop();
     // A second signal does not wait for anybody.
@@ -51,8 +86,13 @@ pub(crate) fn run(options: &DevOptions) -> anyhow::Result<()> {
     ended
 }
 
-fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> anyhow::Result<Node> {
-    let Settings { namespaces, compression, rpc, auth } = settings;
+fn start(
+    data: &Path,
+    workers: Option<u16>,
+    settings: Settings,
+    listener: TcpListener,
+) -> anyhow::Result<Node> {
+    let Settings { namespaces, compression, rpc, auth, server, .. } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
     let terms = Terms {
         rooms: namespaces.of(&room).is_some(),
@@ -62,17 +102,17 @@ fn start(options: &DevOptions, settings: Settings, listener: TcpListener) -> any
     let mut limits = limits(&namespaces)?;
     limits.call_timeout = rpc.as_ref().and_then(|rpc| rpc.timeout).unwrap_or(limits.call_timeout);
     let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max));
-    let workers = options.workers.unwrap_or_else(|| {
+    let workers = workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u16::try_from(cores.min(256)).unwrap_or(1)
     });
     let inboxes = Inboxes::new(workers);
     let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
-    let store = SqliteStore::open(&options.data, inboxes.sink(), kept)?;
+    let store = SqliteStore::open(data, inboxes.sink(), kept)?;
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = Arc::new(ServerDoor::new(&key, auth));
     let config = NodeConfig {
-        http: Arc::new(Http::new(&limits, terms, Arc::clone(&door))),
+        http: Arc::new(Http::new(&limits, terms, Arc::clone(&door), server)),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),
         store: Arc::new(store),
@@ -100,16 +140,20 @@ fn new_key() -> Vec<u8> {
     key
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    if !address.ip().is_loopback() {
-        let message = format!(
-            "`trunkline dev` lets anyone do anything, so it listens on loopback only, not on {}; \
-             use --listen 127.0.0.1:{}",
-            address.ip(),
-            address.port()
-        );
-        return Err(Failure::Usage(message).into());
+fn refuse_other_machines(address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
     }
+    let message = format!(
+        "`trunkline dev` lets anyone do anything, so it listens on loopback only, not on {}; \
+         use --listen 127.0.0.1:{}, or `trunkline serve`",
+        address.ip(),
+        address.port()
+    );
+    Err(Failure::Usage(message))
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let message = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
@@ -122,7 +166,17 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn announce(address: SocketAddr, data: &Path) -> io::Result<()> {
+fn announce_serve(address: SocketAddr, data: &Path) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "  WebSocket  ws://{address}/ws            trunkline.v1")?;
+    writeln!(out, "  HTTP       http://{address}/api/v1/")?;
+    writeln!(out, "  Health     http://{address}/health/ready")?;
+    writeln!(out, "  Data       {}", data.join("trunkline.db").display())?;
+    writeln!(out, "ready http://{address}")?;
+    out.flush()
+}
+
+fn announce_dev(address: SocketAddr, data: &Path) -> io::Result<()> {
     let database = data.join("trunkline.db");
     let mut out = io::stdout().lock();
     writeln!(out, "  Pages      http://{address}/")?;

@@ -1,0 +1,70 @@
+//! What `trunkline serve` refuses to start with, each with the line that mends it.
+
+use std::net::SocketAddr;
+
+use trunkline_model::{Kind, Rule};
+
+use super::Settings;
+
+/// What to write where nothing is written yet.
+pub(crate) const EXAMPLE: &str = r#"
+  # trunkline.toml
+  [[auth.keys]]
+  algorithm = "HS256"
+  secret_file = "token.key"        # openssl rand -base64 32 > token.key
+
+  [namespace.chat]                 # the channels chat:lobby, chat:42, …
+  kind = "log"
+  subscribe = "user"               # whoever has a token that names a user
+  publish = "subscribers"
+"#;
+
+impl Settings {
+    /// What is unsafe, or makes no sense, for a server that strangers reach at `address`.
+    pub(crate) fn faults(&self, address: SocketAddr) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.namespaces.names().next().is_none() {
+            faults
+                .push(format!("there is no namespace, so there are no channels. Add one, like:\n{EXAMPLE}"));
+        }
+        let (auth, has_keys) = (&self.auth, !self.auth.verifier.keys.is_empty());
+        if !auth.anonymous && !has_keys {
+            faults.push(
+                "nobody could connect: there are no keys to verify tokens with, and nobody comes in without one. Add\n\n  \
+                 [[auth.keys]]\n  algorithm = \"HS256\"\n  secret_file = \"token.key\"        # openssl rand -base64 32 > \
+                 token.key\n"
+                    .to_owned(),
+            );
+        }
+        for (name, namespace) in self.namespaces.iter() {
+            let open = match namespace.publish {
+                Rule::Anyone => true,
+                Rule::Subscribers => namespace.subscribe == Rule::Anyone,
+                Rule::User | Rule::Owner | Rule::Token | Rule::Server => false,
+            };
+            if auth.anonymous && open {
+                faults.push(format!(
+                    "anyone could publish to {name}:*, without a token. In [namespace.{name}] write\n\n  \
+                     publish = \"user\"\n\nor in [auth]\n\n  anonymous = false\n"
+                ));
+            }
+            if namespace.kind == Kind::Log && namespace.publish == Rule::Server && auth.api_keys.is_empty() {
+                faults.push(format!(
+                    "nobody could publish to {name}:*, which only the HTTP API may: it has no keys. Add\n\n  \
+                     [[auth.api_keys]]\n  name = \"backend\"\n  key_file = \"api.key\"        # openssl rand -base64 32 > \
+                     api.key\n  allow = [{{ channels = \"{name}:*\", can = [\"publish\"] }}]\n"
+                ));
+            }
+        }
+        if !address.ip().is_loopback() && !self.server.plaintext {
+            faults.push(format!(
+                "tokens and messages would cross the network in the clear: this version speaks no TLS itself. Run a proxy \
+                 that does on this machine, and\n\n  --listen 127.0.0.1:{}\n\nor, if the network behind {} is your own, \
+                 write\n\n  [server]\n  plaintext = true\n",
+                address.port(),
+                address.ip()
+            ));
+        }
+        faults
+    }
+}
