@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -42,6 +43,8 @@ pub(crate) enum Mail {
     Called { call: u64, result: Result<Payload, Fault> },
     /// What the door says of a session.
     Door { session: SessionId, answer: Result<Box<Admitted>, Fault> },
+    /// Ask everyone to leave, each at a moment of its own within this time.
+    Leave { within: Duration },
     /// End: answer what was read, say goodbye, stop.
     Drain,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mio::{Interest, Token};
 use tokio::sync::oneshot;
@@ -47,6 +48,7 @@ impl Worker {
             self.hub.handle(now, Input::Command { session, command }, &mut self.outputs);
         }
         self.perform(now);
+        self.say_goaway(now, key);
         if !leftover.is_empty() {
             self.feed(now, key, &mut leftover.to_vec());
         }
@@ -176,6 +178,25 @@ impl Worker {
         self.ready
             .iter()
             .any(|key| matches!(self.entries.get(*key), Some(Entry::Socket(c)) if c.spill.is_some()))
+    }
+
+    /// No connection is accepted any more, and those that are there are asked to go. All else goes on as usual.
+    pub(crate) fn ask_to_leave(&mut self, now: Moment, within: Duration) {
+        // Who leaves last has a tenth of the time for it.
+        self.leaving = Some(now.uptime + within - within / 10);
+        self.drain.send_replace(true);
+        let sockets = self.entries.iter().filter(|(_, entry)| entry.is_socket()).map(|(key, _)| key);
+        for key in sockets.collect::<Vec<_>>() {
+            self.say_goaway(now, key);
+        }
+    }
+
+    /// Asks the connection to leave, if everyone is asked.
+    pub(crate) fn say_goaway(&mut self, now: Moment, key: usize) {
+        let Some(until) = self.leaving else { return };
+        let Some(Entry::Socket(connection)) = self.entries.get(key) else { return };
+        let session = connection.id(key);
+        self.push(now, session, &Push::Goaway { within: until.saturating_sub(now.uptime) });
     }
 
     /// When the server is about to end: once everything read is answered, says goodbye to everyone.

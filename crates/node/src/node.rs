@@ -60,6 +60,7 @@ pub struct NodeConfig {
 pub struct Node {
     handles: Vec<Handle>,
     threads: Vec<JoinHandle<io::Result<()>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Node {
@@ -105,7 +106,23 @@ impl Node {
                 .spawn(move || live(equipment, acceptor))?;
             threads.push(thread);
         }
-        Ok(Self { handles, threads })
+        Ok(Self { handles, threads, connections })
+    }
+
+    /// Closes the listener and asks every client that speaks `trunkline.v1` to leave at a moment of its own within this
+    /// time (`goaway`), so that they do not all come to the next server at once. All else goes on as usual, publishes
+    /// included; [`Node::connections`] tells when they have gone, and [`Node::stop`] ends it.
+    pub fn leave(&self, within: Duration) {
+        for handle in &self.handles {
+            // A worker that has ended already needs no telling.
+            let _ = handle.send(Mail::Leave { within });
+        }
+    }
+
+    /// How many connections there are, WebSocket and HTTP together.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Asks every worker to end: what was read is answered, everyone gets a close frame, and at the latest

@@ -93,7 +93,9 @@ pub(crate) struct Worker {
     wake: Arc<Notify>,
     http: Arc<dyn HttpServer>,
     http_open: Rc<()>,
-    drain: watch::Sender<bool>,
+    pub(crate) drain: watch::Sender<bool>,
+    /// Up to which uptime everyone is asked to leave, if they are.
+    pub(crate) leaving: Option<Duration>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) agreement: Arc<Agreement>,
     /// Whether this worker counts as settled in the agreement.
@@ -189,6 +191,7 @@ impl Worker {
             http,
             http_open: Rc::new(()),
             drain: watch::Sender::new(false),
+            leaving: None,
             connections,
             agreement,
             settled: false,

@@ -47,6 +47,11 @@ const COMPRESSION_MIN_MAX: usize = 1 << 20;
 /// The longest that the application may take to answer a call.
 const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
+/// Over how long the clients of `serve` leave, if nothing else is said.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// The longest that each part of an end may take.
+const DRAIN_MAX: Duration = Duration::from_secs(3_600);
+
 /// What is configured.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -76,6 +81,17 @@ pub(crate) struct ServerSettings {
     pub(crate) pages: bool,
     /// Whether others may read what crosses the network.
     pub(crate) plaintext: bool,
+    /// How it ends.
+    pub(crate) drain: Drain,
+}
+
+/// How a server ends that is asked to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Drain {
+    /// How long it says that it is not ready, and goes on as usual: until no balancer sends anyone any more.
+    pub(crate) delay: Duration,
+    /// Over how long clients leave, each at a moment of its own.
+    pub(crate) within: Duration,
 }
 
 /// The application behind the server.
@@ -114,7 +130,10 @@ impl Settings {
             compression: Some(DeflateOptions::default()),
             rpc: None,
             auth: AuthSettings::closed(),
-            server: ServerSettings::default(),
+            server: ServerSettings {
+                drain: Drain { within: DRAIN_WITHIN, ..Drain::default() },
+                ..ServerSettings::default()
+            },
             rule: Rule::Token,
         }
     }
@@ -173,6 +192,18 @@ impl ServerSettings {
         self.echo = table.echo.unwrap_or(self.echo);
         self.pages = table.pages.unwrap_or(self.pages);
         self.plaintext = table.plaintext.unwrap_or(self.plaintext);
+        if let Some(drain) = &table.drain {
+            for (name, text, time) in [
+                ("delay", &drain.delay, &mut self.drain.delay),
+                ("within", &drain.within, &mut self.drain.within),
+            ] {
+                let Some(text) = text else { continue };
+                *time = units::duration(text).map_err(|error| format!("drain.{name}: {error}"))?;
+                if *time > DRAIN_MAX {
+                    return Err(format!("drain.{name} is {text}; it may be 0s to {} s", DRAIN_MAX.as_secs()));
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -36,6 +36,18 @@ pub(crate) struct ServerTable {
     pub(crate) pages: Option<bool>,
     /// Whether the network may be read by others.
     pub(crate) plaintext: Option<bool>,
+    /// How it ends.
+    pub(crate) drain: Option<DrainTable>,
+}
+
+/// `server.drain`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default, expecting = "a table, like { delay = \"5s\", within = \"10s\" }")]
+pub(crate) struct DrainTable {
+    /// How long it goes on when it is not ready any more.
+    pub(crate) delay: Option<String>,
+    /// Over how long clients leave.
+    pub(crate) within: Option<String>,
 }
 
 /// `[auth]`

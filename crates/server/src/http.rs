@@ -4,12 +4,13 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header;
 use axum::http::uri::Authority;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -43,7 +44,12 @@ pub(crate) struct Http {
 
 impl Http {
     /// The endpoints. `terms` are those of WebSockets.
-    pub(crate) fn new(limits: &Limits, terms: Terms, door: Arc<ServerDoor>, server: ServerSettings) -> Self {
+    pub(crate) fn new(
+        limits: &Limits,
+        terms: Terms,
+        door: Arc<ServerDoor>,
+        (server, ready): (ServerSettings, Readiness),
+    ) -> Self {
         let ServerSettings { local, origins, echo, pages, .. } = server;
         let origins = Origins::new(origins);
         let guard = origins.clone();
@@ -55,7 +61,7 @@ impl Http {
             .route("/api/", any(api::not_found))
             .route("/api/{*rest}", any(api::not_found))
             .route("/health/live", get(alive))
-            .route("/health/ready", get(alive))
+            .route("/health/ready", get(move || ready.clone().answer()))
             .fallback(if pages { get(ui::page) } else { get(ui::no_page) });
         if echo {
             router = router.route("/echo", any(upgrade::echo));
@@ -110,7 +116,25 @@ impl HttpServer for Http {
     }
 }
 
-/// The server is up; a server that drains takes no new connections, so this is also the word of readiness.
+/// Whether new clients are wanted.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// They are not any more.
+    pub(crate) fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    async fn answer(self) -> Response {
+        if self.0.load(Ordering::Relaxed) {
+            return (StatusCode::SERVICE_UNAVAILABLE, "the server is about to end\n").into_response();
+        }
+        "ok\n".into_response()
+    }
+}
+
+/// The server is up.
 async fn alive() -> &'static str {
     "ok\n"
 }

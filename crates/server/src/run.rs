@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,15 +15,17 @@ use trunkline_node::{Inboxes, Node, NodeConfig, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 use crate::cli::{DevOptions, Failure, ServeOptions};
-use crate::config::EXAMPLE;
+use crate::config::{Drain, EXAMPLE};
 use crate::door::{KEY_SIZE, ServerDoor};
-use crate::http::Http;
+use crate::http::{Http, Readiness};
 use crate::rpc::Application;
 use crate::upgrade::Terms;
 use crate::{config::Settings, files};
 
 /// How often it is looked whether a worker has died.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is looked whether all clients have left.
+const LEAVING_WATCH: Duration = Duration::from_millis(50);
 /// A frame may be so many times larger than a message before it is more than an error.
 const FRAME_PER_MESSAGE: usize = 4;
 
@@ -69,7 +71,8 @@ fn run(
 ) -> anyhow::Result<()> {
     let listener = listen(address)?;
     let address = listener.local_addr()?;
-    let node = start(data, workers, settings, listener)?;
+    let (drain, ready) = (settings.server.drain, Readiness::default());
+    let node = start(data, workers, settings, listener, ready.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
@@ -78,9 +81,10 @@ fn run(
     drop(entered);
     announce(address, data)?;
     runtime.block_on(wait_for_end(&node, &mut interrupted, &mut terminated));
-    node.stop();
     // A second signal does not wait for anybody.
     let hurry = std::thread::spawn(move || runtime.block_on(hurry(interrupted, terminated)));
+    send_away(&node, &ready, drain);
+    node.stop();
     let ended = node.join().context("a worker has failed");
     drop(hurry);
     ended
@@ -91,6 +95,7 @@ fn start(
     workers: Option<u16>,
     settings: Settings,
     listener: TcpListener,
+    ready: Readiness,
 ) -> anyhow::Result<Node> {
     let Settings { namespaces, compression, rpc, auth, server, .. } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
@@ -112,7 +117,7 @@ fn start(
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = Arc::new(ServerDoor::new(&key, auth));
     let config = NodeConfig {
-        http: Arc::new(Http::new(&limits, terms, Arc::clone(&door), server)),
+        http: Arc::new(Http::new(&limits, terms, Arc::clone(&door), (server, ready))),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),
         store: Arc::new(store),
@@ -217,6 +222,24 @@ async fn wait_for_end(node: &Node, interrupted: &mut Signal, terminated: &mut Si
             }
         }
     }
+}
+
+/// Lets the clients go before the end: nobody new is sent here, then each leaves at a moment of its own. Over when all have
+/// left, or their time is.
+fn send_away(node: &Node, ready: &Readiness, drain: Drain) {
+    if node.has_ended() || drain == Drain::default() {
+        return;
+    }
+    let Drain { delay, within } = drain;
+    tracing::info!(?delay, ?within, connections = node.connections(), "this server is about to end");
+    ready.end();
+    std::thread::sleep(delay);
+    node.leave(within);
+    let until = Instant::now() + within;
+    while node.connections() > 0 && !node.has_ended() && Instant::now() < until {
+        std::thread::sleep(LEAVING_WATCH.min(until.saturating_duration_since(Instant::now())));
+    }
+    tracing::info!(connections = node.connections(), "the others are closed now");
 }
 
 async fn hurry(mut interrupted: Signal, mut terminated: Signal) {

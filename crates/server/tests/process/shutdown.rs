@@ -3,7 +3,10 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use std::net::TcpStream;
+
 use crate::client::{Client, check_alive};
+use crate::http::get;
 use crate::patience::until;
 use crate::raw::{Raw, TEXT};
 use crate::server::{Folder, Server};
@@ -50,6 +53,67 @@ async fn ends_in_order(signal: Signal) {
     assert_eq!(status.code(), Some(0), "{said}");
     assert!(!said.contains("panicked") && !said.contains("ERROR"), "{said}");
     check_alive(&Server::start(&folder)).await;
+}
+
+/// Clients are asked to leave, and are served until they do; who does not is closed at the end.
+#[tokio::test]
+async fn clients_are_asked_to_leave_before_the_end_and_served_meanwhile() {
+    let folder = Folder::with_config("[server]\ndrain = { within = \"2s\" }\n");
+    let mut server = Server::with_workers(&folder, 2);
+    let (mut stays, mut leaves) = (Client::open(&server).await, Client::open(&server).await);
+    for client in [&mut stays, &mut leaves] {
+        let subscribed = client.ask(json!({ "type": "subscribe", "channel": "chat:a" })).await;
+        assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
+    }
+    let mut room = Raw::upgraded(&server, "/room/x").await;
+    server.signal(Signal::TERM);
+    for client in [&mut stays, &mut leaves] {
+        let goaway = client.next().await;
+        assert_eq!((&goaway["type"], &goaway["code"]), (&json!("goaway"), &json!(4503)), "{goaway}");
+        assert!((1..=2_000).contains(&goaway["within"].as_u64().expect("a time")), "{goaway}");
+    }
+    until("the listener is closed", || TcpStream::connect(server.address()).err()).await;
+    // Publishes are taken as long as there is a line.
+    let published = leaves.publish("chat:a", &json!("still here")).await;
+    assert_eq!(published["type"], "published", "{published}");
+    assert_eq!(stays.next().await["data"], "still here");
+    leaves.close().await;
+    assert!(server.has_ended().is_none(), "others are here still");
+    assert_eq!(stays.closed().await, 4503);
+    assert_eq!(room.closed().await.map(|(code, _)| code), Some(1012));
+    let (status, said) = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+/// A balancer hears first that nobody should be sent here, and has its time to act on it.
+#[tokio::test]
+async fn it_says_that_it_is_not_ready_before_it_takes_no_one_any_more() {
+    let folder = Folder::with_config("[server]\ndrain = { delay = \"2s\", within = \"10s\" }\n");
+    let server = Server::start(&folder);
+    assert_eq!(get(&server, "/health/ready").await.status, 200);
+    server.signal(Signal::TERM);
+    while get(&server, "/health/ready").await.status == 200 {}
+    let not_ready = get(&server, "/health/ready").await;
+    assert_eq!((not_ready.status, &*not_ready.body), (503, "the server is about to end\n"));
+    assert_eq!(get(&server, "/health/live").await.status, 200);
+    check_alive(&server).await;
+    // When the last has left it ends, however much of its time is left.
+    let (status, said) = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+/// Whoever is in a hurry says it twice.
+#[tokio::test]
+async fn a_second_signal_waits_for_nobody() {
+    let folder = Folder::with_config("[server]\ndrain = { within = \"1h\" }\n");
+    let server = Server::start(&folder);
+    let mut client = Client::open(&server).await;
+    client.ask(json!({ "type": "ping" })).await;
+    server.signal(Signal::TERM);
+    assert_eq!(client.next().await["type"], "goaway");
+    server.signal(Signal::TERM);
+    let (status, said) = server.ended().await;
+    assert_eq!(status.code(), Some(143), "{said}");
 }
 
 /// What was read is answered and announced before the end: what is stored is just what was acknowledged, and

@@ -1,5 +1,5 @@
-//! `kill -9` at random moments under load, with the SDK as the checker: what was acknowledged stands where it was told
-//! to, and every subscriber has seen all of its log, once and in order, over all deaths.
+//! `kill -9` at random moments under load, and orderly restarts, with the SDK as the checker: what was acknowledged stands
+//! where it was told to, and every subscriber has seen all of its log, once and in order, over all deaths.
 //!
 //! It shows what a killed process loses, not what a power cut does: the system keeps what was written.
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::Notify;
 use trunkline_client::Epoch;
@@ -63,12 +64,31 @@ impl Progress {
     }
 }
 
+/// How a server ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// At once, whatever is under way.
+    Kill,
+    /// It asks its clients to leave.
+    Drain,
+}
+
 #[tokio::test]
 async fn the_sdk_gets_all_of_it_over_any_number_of_deaths() {
-    let seed = Rng::seed();
     let kills = std::env::var("TRUNKLINE_TEST_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
+    over(kills, End::Kill).await;
+}
+
+#[tokio::test]
+async fn the_sdk_gets_all_of_it_over_orderly_restarts() {
+    over(2, End::Drain).await;
+}
+
+async fn over(kills: usize, end: End) {
+    let seed = Rng::seed();
     eprintln!("TRUNKLINE_TEST_SEED={seed} TRUNKLINE_TEST_KILLS={kills}");
-    let (began, mut rng, folder) = (Instant::now(), Rng::new(seed), Folder::new());
+    let (began, mut rng) = (Instant::now(), Rng::new(seed));
+    let folder = Folder::with_config("[server]\ndrain = { within = \"1s\" }\n");
     let forwarder = Forwarder::start().await;
     let progress = Arc::new(Progress::default());
     let publishers: Vec<_> = (0..PUBLISHERS)
@@ -84,7 +104,13 @@ async fn the_sdk_gets_all_of_it_over_any_number_of_deaths() {
         soon("acknowledgements", progress.reached(target)).await;
         // Not to wait for anything: the moment of death should not be that of an answer.
         tokio::time::sleep(Duration::from_micros(rng.below(4_000) as u64)).await;
-        server.kill();
+        if end == End::Kill {
+            server.kill();
+            continue;
+        }
+        server.signal(Signal::TERM);
+        let (status, said) = server.ended().await;
+        assert_eq!(status.code(), Some(0), "{said}");
     }
 
     let server = Server::with_workers(&folder, 2);
