@@ -97,7 +97,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let door: Option<&Arc<ServerDoor>> = parts.extensions.get();
         let door = door.expect("the router has it for every request");
-        door.caller(credentials::bearer(&parts.headers).as_ref()).map(Self).map_err(Problem::new)
+        door.caller(credentials::bearer(&parts.headers).as_ref()).await.map(Self).map_err(Problem::new)
     }
 }
 

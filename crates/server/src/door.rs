@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use trunkline_auth::{Claims, Denied};
+use trunkline_auth::Claims;
 use trunkline_model::{
     Access, Admitted, Capabilities, Capability, ChannelPattern, ClientId, ErrorCode, Fault, Grant, Identity,
     Presented, Publisher, Secret, Standing, Timestamp, UserName,
@@ -17,6 +17,7 @@ use trunkline_model::{
 use trunkline_node::{Admission, Door};
 
 use crate::config::AuthSettings;
+use crate::key_ring::KeyRing;
 
 type Signature = Hmac<Sha256>;
 
@@ -65,50 +66,44 @@ impl GuestDoor {
 /// Decides who a connection or a request is: a guest, a user by a token, or a program by a key.
 pub(crate) struct ServerDoor {
     guests: GuestDoor,
+    keys: Arc<KeyRing>,
     settings: AuthSettings,
 }
 
 impl ServerDoor {
     /// A door by these settings, that signs the sessions of guests with `key`.
-    pub(crate) fn new(key: &[u8], settings: AuthSettings) -> Self {
-        Self { guests: GuestDoor::new(key), settings }
+    ///
+    /// # Errors
+    /// There is a set of keys to be fetched, and that cannot even be tried.
+    pub(crate) fn new(key: &[u8], settings: AuthSettings) -> Result<Self, String> {
+        let keys = KeyRing::start(settings.verifier.clone(), settings.jwks.clone())?;
+        Ok(Self { guests: GuestDoor::new(key), keys, settings })
     }
 
-    fn enter(&self, presented: &Presented) -> Result<Admitted, Fault> {
-        let Some(token) = &presented.token else {
-            return if self.settings.anonymous {
-                Ok(Admitted { identity: self.guests.guest(presented.session.as_ref()), channels: Vec::new() })
-            } else {
-                let message = "this server lets nobody in without a token: send one in `connect`, as the subprotocol \
-                    `jwt.<token>`, or as `Authorization: Bearer <token>`; `anonymous = true` in [auth] would do without";
-                Err(Fault::new(ErrorCode::Unauthorized, message))
-            };
-        };
-        let claims = self.verify(token.reveal())?;
-        let guest = self.guests.guest(presented.session.as_ref());
-        Ok(admit(guest, claims))
+    /// Who comes without a token.
+    fn without_token(&self, session: Option<&Secret>) -> Result<Admitted, Fault> {
+        if self.settings.anonymous {
+            return Ok(Admitted { identity: self.guests.guest(session), channels: Vec::new() });
+        }
+        let message = "this server lets nobody in without a token: send one in `connect`, as the subprotocol \
+            `jwt.<token>`, or as `Authorization: Bearer <token>`; `anonymous = true` in [auth] would do without";
+        Err(Fault::new(ErrorCode::Unauthorized, message))
     }
 
-    fn verify(&self, token: &str) -> Result<Claims, Fault> {
-        if self.settings.verifier.keys.is_empty() {
+    fn check_has_keys(&self) -> Result<(), Fault> {
+        if self.settings.verifier.keys.is_empty() && self.settings.jwks.is_none() {
             let message =
                 "this server has no keys to verify tokens with; [[auth.keys]] in its configuration has them";
             return Err(Fault::new(ErrorCode::Unauthorized, message));
         }
-        self.settings.verifier.verify(token, system_time()).map_err(|denied| {
-            let code = match denied {
-                Denied::Expired(_) => ErrorCode::TokenExpired,
-                _ => ErrorCode::Unauthorized,
-            };
-            Fault::new(code, denied.to_string())
-        })
+        Ok(())
     }
 
     /// Who makes a request of the HTTP API: a program by its key, a user by a token, or anyone where that is allowed.
     ///
     /// # Errors
     /// `unauthorized` or `token_expired`.
-    pub(crate) fn caller(&self, bearer: Option<&Secret>) -> Result<Identity, Fault> {
+    pub(crate) async fn caller(&self, bearer: Option<&Secret>) -> Result<Identity, Fault> {
         let Some(bearer) = bearer else {
             return if self.settings.open_api {
                 Ok(api_identity(
@@ -123,7 +118,8 @@ impl ServerDoor {
         if let Some(key) = ApiKey::find(&self.settings.api_keys, bearer.reveal()) {
             return Ok(api_identity(&format!("api:{}", key.name), key.allow.clone()));
         }
-        let claims = self.verify(bearer.reveal())?;
+        self.check_has_keys()?;
+        let claims = self.keys.open(bearer.reveal(), system_time).await?;
         let guest = self.guests.guest(None);
         Ok(admit(Identity { session: None, ..guest }, claims).identity)
     }
@@ -150,7 +146,22 @@ fn admit(guest: Identity, claims: Claims) -> Admitted {
 
 impl Door for ServerDoor {
     fn admit(&self, presented: Presented) -> Admission {
-        Admission::Now(self.enter(&presented).map(Box::new))
+        let Presented { token, session } = presented;
+        let Some(token) = token else {
+            return Admission::Now(self.without_token(session.as_ref()).map(Box::new));
+        };
+        if let Err(fault) = self.check_has_keys() {
+            return Admission::Now(Err(fault));
+        }
+        let guest = self.guests.guest(session.as_ref());
+        if let Some(opened) = self.keys.try_open(token.reveal(), system_time()) {
+            return Admission::Now(opened.map(|claims| Box::new(admit(guest, claims))));
+        }
+        let keys = Arc::clone(&self.keys);
+        Admission::Later(Box::pin(async move {
+            let claims = keys.open(token.reveal(), system_time).await?;
+            Ok(Box::new(admit(guest, claims)))
+        }))
     }
 }
 

@@ -66,8 +66,20 @@ pub(crate) struct AuthTable {
     pub(crate) cookie: Option<String>,
     /// What tokens are verified with.
     pub(crate) keys: Vec<TokenKeyTable>,
+    /// A set of keys that is fetched.
+    pub(crate) jwks: Option<JwksTable>,
     /// Keys of the HTTP API.
     pub(crate) api_keys: Vec<ApiKeyTable>,
+}
+
+/// `auth.jwks`
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table, like { url = \"https://id.example.com/jwks.json\" }")]
+pub(crate) struct JwksTable {
+    /// Where it is.
+    pub(crate) url: String,
+    /// How often it is fetched.
+    pub(crate) refresh: Option<String>,
 }
 
 /// A text or a list of them.

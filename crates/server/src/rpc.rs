@@ -11,26 +11,22 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode, Uri, header};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::value::RawValue;
 use trunkline_dialect::json::json_payload;
 use trunkline_model::{ErrorCode, Fault, Form, Payload, RpcRequest};
 use trunkline_node::Rpc;
 
 use crate::dto::{RpcBody, RpcRefusal};
+use crate::outgoing::{self, whole};
 
 /// Connections that are kept for the next calls. More are opened while more calls are under way, and closed behind them.
 const IDLE_CONNECTIONS_MAX: usize = 64;
-/// How long such a connection is kept. Servers end theirs after 5 s and more, and a call that meets that end is lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a client should wait when the application cannot be reached.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The endpoint, and the connections to it.
 pub(crate) struct Application {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: outgoing::Client,
     url: Uri,
     answer_max: usize,
     /// Whether the last call got through: who watches the log is told of changes, not of every call.
@@ -38,16 +34,13 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    /// The one at `url`, an `http://` URL. Of its answers at most so many bytes are read.
-    pub(crate) fn new(url: Uri, answer_max: usize) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector);
-        Self { client, url, answer_max, reached: Arc::new(AtomicBool::new(true)) }
+    /// The one at `url`. Of its answers at most so many bytes are read.
+    ///
+    /// # Errors
+    /// An `https://` URL needs certificate authorities, and the system has none.
+    pub(crate) fn new(url: Uri, answer_max: usize) -> Result<Self, String> {
+        let client = outgoing::client(&url, IDLE_CONNECTIONS_MAX)?;
+        Ok(Self { client, url, answer_max, reached: Arc::new(AtomicBool::new(true)) })
     }
 
     fn post(&self, request: &RpcRequest) -> Result<Request<Full<Bytes>>, serde_json::Error> {
@@ -98,12 +91,6 @@ impl Rpc for Application {
             }
         })
     }
-}
-
-/// An error with its causes, of which the first says next to nothing.
-fn whole(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }
 
 fn internal(message: &str) -> Fault {

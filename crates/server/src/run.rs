@@ -106,7 +106,8 @@ fn start(
     };
     let mut limits = limits(&namespaces)?;
     limits.call_timeout = rpc.as_ref().and_then(|rpc| rpc.timeout).unwrap_or(limits.call_timeout);
-    let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max));
+    let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max)).transpose();
+    let application = application.map_err(|error| anyhow::anyhow!("[rpc]: {error}"))?;
     let workers = workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u16::try_from(cores.min(256)).unwrap_or(1)
@@ -115,7 +116,8 @@ fn start(
     let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
     let store = SqliteStore::open(data, inboxes.sink(), kept)?;
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
-    let door = Arc::new(ServerDoor::new(&key, auth));
+    let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
+    let door = Arc::new(door);
     let config = NodeConfig {
         http: Arc::new(Http::new(&limits, terms, Arc::clone(&door), (server, ready))),
         limits: Arc::new(limits),

@@ -1,17 +1,25 @@
 //! `[auth]`: with which keys tokens are verified, what they have to say, and who comes in without one.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use hyper::Uri;
 
 use trunkline_auth::{Algorithm, Key, Signer, Verifier};
 use trunkline_model::{Capability, ChannelPattern, Grant};
 
 use crate::door::ApiKey;
-use crate::dto::{ApiKeyTable, AuthTable, GrantTable, OneOrMore, TokenKeyTable};
+use crate::dto::{ApiKeyTable, AuthTable, GrantTable, JwksTable, OneOrMore, TokenKeyTable};
+use crate::key_ring::JwksSettings;
 use crate::units;
 
 /// The farthest that clocks may be apart.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
+/// How often a set of keys is fetched.
+const JWKS_REFRESH: Duration = Duration::from_secs(600);
+const JWKS_REFRESH_MIN: Duration = Duration::from_secs(1);
+const JWKS_REFRESH_MAX: Duration = Duration::from_secs(86_400);
 /// The fewest characters of an API key: 128 bits as base64url would be 22.
 const API_KEY_MIN: usize = 22;
 
@@ -24,6 +32,8 @@ pub(crate) struct AuthSettings {
     pub(crate) verifier: Verifier,
     /// What can sign tokens: of the keys those that are secrets.
     pub(crate) signers: Vec<Signer>,
+    /// A set of keys that is fetched.
+    pub(crate) jwks: Option<JwksSettings>,
     /// The cookie that may hold one.
     pub(crate) cookie: Option<String>,
     /// Keys of the HTTP API.
@@ -39,6 +49,7 @@ impl AuthSettings {
             anonymous: true,
             verifier: Verifier::default(),
             signers: Vec::new(),
+            jwks: None,
             cookie: None,
             api_keys: Vec::new(),
             open_api: true,
@@ -64,6 +75,7 @@ impl AuthSettings {
             }
         }
         self.cookie = table.cookie.clone();
+        self.jwks = table.jwks.as_ref().map(jwks).transpose().map_err(|error| format!("jwks: {error}"))?;
         let keys = table.keys.iter().enumerate();
         let keys = keys.map(|(at, key)| {
             token_key(key, dir).map_err(|error| format!("keys, number {}: {error}", at + 1))
@@ -83,6 +95,30 @@ impl AuthSettings {
         self.open_api &= self.api_keys.is_empty();
         Ok(())
     }
+}
+
+fn jwks(table: &JwksTable) -> Result<JwksSettings, String> {
+    let given = &table.url;
+    let wrong =
+        |why: &str| format!("url: {given:?} {why}; write one like \"https://id.example.com/jwks.json\"");
+    let url: Uri = given.parse().map_err(|error| wrong(&format!("is not a URL ({error})")))?;
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match url.scheme_str() {
+        Some("https") => {}
+        Some("http") if is_here => {}
+        Some("http") => return Err(wrong("is not https://: whoever is in between could give us keys")),
+        _ => return Err(wrong("is not an https:// URL")),
+    }
+    let refresh = table.refresh.as_deref().map(units::duration).transpose();
+    let refresh = refresh.map_err(|error| format!("refresh: {error}"))?.unwrap_or(JWKS_REFRESH);
+    if !(JWKS_REFRESH_MIN..=JWKS_REFRESH_MAX).contains(&refresh) {
+        return Err(format!(
+            "refresh is {}; it may be 1s to 24h",
+            table.refresh.as_deref().unwrap_or_default()
+        ));
+    }
+    Ok(JwksSettings { url, refresh })
 }
 
 fn token_key(table: &TokenKeyTable, dir: &Path) -> Result<(Key, Option<Signer>), String> {

@@ -27,12 +27,20 @@ impl Settings {
             faults
                 .push(format!("there is no namespace, so there are no channels. Add one, like:\n{EXAMPLE}"));
         }
-        let (auth, has_keys) = (&self.auth, !self.auth.verifier.keys.is_empty());
+        let auth = &self.auth;
+        let has_keys = !auth.verifier.keys.is_empty() || auth.jwks.is_some();
         if !auth.anonymous && !has_keys {
             faults.push(
                 "nobody could connect: there are no keys to verify tokens with, and nobody comes in without one. Add\n\n  \
                  [[auth.keys]]\n  algorithm = \"HS256\"\n  secret_file = \"token.key\"        # openssl rand -base64 32 > \
                  token.key\n"
+                    .to_owned(),
+            );
+        }
+        if auth.jwks.is_some() && auth.verifier.audiences.is_empty() {
+            faults.push(
+                "a set of keys signs for every application of its provider, and nothing says which tokens are for this \
+                 one. In [auth] write\n\n  audience = \"…\"        # what the provider calls this application\n"
                     .to_owned(),
             );
         }

@@ -15,6 +15,7 @@ mod by_hand;
 mod command_line;
 mod compression;
 mod fan_out;
+mod key_set;
 mod kill;
 mod leaks;
 mod rewound;

@@ -1,0 +1,63 @@
+//! Requests that this server makes: to the application, and to sets of keys. `http://` and `https://`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+
+/// How long a connection is kept for the next request. Servers end theirs after 5 s and more, and a request that meets that
+/// end is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What makes them, and keeps connections for the next.
+pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A client for requests to `url`, that keeps so many connections. It trusts whom the system trusts.
+///
+/// # Errors
+/// The URL is `https://`, and the system has no certificate authorities.
+pub(crate) fn client(url: &Uri, idle_max: usize) -> Result<Client, String> {
+    let mut roots = RootCertStore::empty();
+    if url.scheme_str() == Some("https") {
+        let loaded = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(loaded.certs);
+        if roots.is_empty() {
+            return Err("this system has no certificate authorities (mostly the package `ca-certificates`), so nobody who \
+                        speaks https:// can be trusted"
+                .to_owned());
+        }
+    }
+    // Named here, and never taken from the process.
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    Ok(legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(idle_max)
+        .build(connector))
+}
+
+/// An error with its causes, of which the first says next to nothing.
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+}
