@@ -8,6 +8,7 @@ use trunkline_model::close::CloseReason;
 use trunkline_model::{ChannelName, PresenceUpdate, Publication};
 use trunkline_ws_proto::{self as wire, CloseCode, DeflatePool, MessageKind, unmasked};
 
+use crate::addresses::Place;
 use crate::frame::{frame, presence_frame};
 use crate::outbox::{Outbox, Outboxes};
 
@@ -41,6 +42,8 @@ pub(crate) struct Connection {
     /// In which second it is dropped, if it is closing.
     pub(crate) drop_at: Option<u32>,
     pub(crate) flags: Flags,
+    /// Its place among those of its address, where they are counted.
+    pub(crate) place: Option<Box<Place>>,
 }
 
 /// What is true of a connection now.
@@ -94,6 +97,7 @@ impl Connection {
             check_at: 0,
             drop_at: None,
             flags,
+            place: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What reaches a worker from outside of its own loop: accepted sockets, upgraded sockets, calls from HTTP,
 //! the store's answers and the application's. Bounded by what each of these senders may have under way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Upgrade {
     /// How messages may be compressed, if that was agreed on. Without context takeover a connection that is idle
     /// costs no more for it.
     pub deflate: Option<DeflateParams>,
+    /// Where it comes from, as far as that is known and counts.
+    pub address: Option<IpAddr>,
     /// The token that the handshake showed, if it did.
     pub token: Option<Secret>,
     /// Bytes that were read behind the handshake.

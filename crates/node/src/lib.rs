@@ -20,6 +20,7 @@
 //! Invariants: a worker never blocks; between workers nothing is lost (`hub` counts the room); every queue
 //! has a cap in [`Limits`](trunkline_model::Limits).
 
+mod addresses;
 mod clock;
 mod connection;
 mod deadlines;
@@ -35,6 +36,7 @@ mod rpc;
 mod turn;
 mod worker;
 
+pub use addresses::Addresses;
 pub use connection::Protocol;
 pub use door::{Admission, Door};
 pub use inbox::{Handle, Inboxes, Stopped, Upgrade};

@@ -19,7 +19,7 @@ use crate::worker::{Entry, Phase, Worker};
 
 impl Worker {
     pub(crate) fn attach(&mut self, now: Moment, stream: std::net::TcpStream, upgrade: Upgrade) {
-        let Upgrade { protocol, deflate, token, leftover } = upgrade;
+        let Upgrade { protocol, deflate, address, token, leftover } = upgrade;
         self.generation = self.generation.wrapping_add(1);
         let mut stream = mio::net::TcpStream::from_std(stream);
         let limits = match protocol {
@@ -53,6 +53,15 @@ impl Worker {
             self.feed(now, key, &mut leftover.to_vec());
         }
         self.queue(key);
+        if let (Some(addresses), Some(address)) = (&self.addresses, address) {
+            let place = addresses.enter(address);
+            if place.is_none() {
+                tracing::debug!(%address, "a connection over the limit of its address was refused");
+                self.close(now, key, close::CONNECTION_LIMIT);
+            } else if let Some(connection) = self.socket(session) {
+                connection.place = place.map(Box::new);
+            }
+        }
         if matches!(self.phase, Phase::Closing(_)) {
             // Its handshake was answered when the others had been told goodbye already.
             self.close(now, key, goodbye(&protocol));

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use trunkline_backend::Store;
 use trunkline_model::{Limits, Namespaces};
 use trunkline_ws_proto::DeflateOptions;
 
+use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
@@ -52,6 +54,11 @@ pub struct NodeConfig {
     pub rpc: Option<Arc<dyn Rpc>>,
     /// Who speaks HTTP.
     pub http: Arc<dyn HttpServer>,
+    /// How many connections each address may have; without it as many as there is room for.
+    pub addresses: Option<Arc<Addresses>>,
+    /// Addresses of proxies, which have as many connections as there is room for. Where the connections through them come
+    /// from is said by [`Upgrade::address`](crate::Upgrade::address).
+    pub proxies: Vec<IpAddr>,
     /// The socket that is listened on; accepting begins at once.
     pub listener: std::net::TcpListener,
 }
@@ -94,12 +101,15 @@ impl Node {
                 http: Arc::clone(&config.http),
                 connections: Arc::clone(&connections),
                 agreement: Arc::clone(&agreement),
+                addresses: config.addresses.clone(),
             };
             let acceptor = accepting.take().map(|listener| Acceptor {
                 listener,
                 workers: handles.clone(),
                 connections: Arc::clone(&connections),
                 limit: config.limits.connections,
+                addresses: config.addresses.clone(),
+                proxies: config.proxies.clone(),
             });
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
@@ -160,14 +170,16 @@ struct Acceptor {
     workers: Vec<Handle>,
     connections: Arc<AtomicUsize>,
     limit: usize,
+    addresses: Option<Arc<Addresses>>,
+    proxies: Vec<IpAddr>,
 }
 
 impl Acceptor {
     async fn run(self) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         for worker in (0..self.workers.len()).cycle() {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match listener.accept().await {
+                Ok((stream, from)) => (stream, from.ip().to_canonical()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -178,7 +190,13 @@ impl Acceptor {
                 refuse(stream);
                 continue;
             }
-            let counted = Counted::new(&self.connections);
+            let counts = self.addresses.as_ref().filter(|_| !self.proxies.contains(&from));
+            let place = counts.map(|addresses| addresses.enter(from));
+            if matches!(place, Some(None)) {
+                refuse(stream);
+                continue;
+            }
+            let counted = Counted::new(&self.connections, place.flatten());
             let Ok(stream) = stream.into_std() else { continue };
             // Small messages must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);

@@ -19,6 +19,7 @@ use trunkline_hub::{Hub, Output, SessionId};
 use trunkline_model::{Epoch, Limits, Namespaces, Reply};
 use trunkline_ws_proto::{self as wire, DeflateOptions, DeflatePool};
 
+use crate::addresses::{Addresses, Place};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
@@ -53,6 +54,7 @@ pub(crate) struct Equipment {
     pub(crate) http: Arc<dyn HttpServer>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) agreement: Arc<Agreement>,
+    pub(crate) addresses: Option<Arc<Addresses>>,
 }
 
 /// One worker.
@@ -98,6 +100,7 @@ pub(crate) struct Worker {
     pub(crate) leaving: Option<Duration>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) agreement: Arc<Agreement>,
+    pub(crate) addresses: Option<Arc<Addresses>>,
     /// Whether this worker counts as settled in the agreement.
     pub(crate) settled: bool,
 }
@@ -149,6 +152,7 @@ impl Worker {
             http,
             connections,
             agreement,
+            addresses,
         } = equipment;
         let workers = queues.workers();
         let size_max = u32::try_from(limits.deflate_size_max).unwrap_or(u32::MAX);
@@ -194,6 +198,7 @@ impl Worker {
             leaving: None,
             connections,
             agreement,
+            addresses,
             settled: false,
         })
     }
@@ -365,17 +370,21 @@ impl Agreement {
 }
 
 /// One connection in the node's count, for as long as it lives.
-pub(crate) struct Counted(Arc<AtomicUsize>);
+pub(crate) struct Counted {
+    count: Arc<AtomicUsize>,
+    /// And in that of its address, where these are counted.
+    _place: Option<Place>,
+}
 
 impl Counted {
-    pub(crate) fn new(count: &Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(count: &Arc<AtomicUsize>, place: Option<Place>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+        Self { count: Arc::clone(count), _place: place }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

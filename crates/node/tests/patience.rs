@@ -35,8 +35,13 @@ impl HttpServer for AtOnce {
         worker: Handle,
         _drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        let upgrade =
-            Upgrade { protocol: self.0.clone(), deflate: None, token: None, leftover: Bytes::new() };
+        let upgrade = Upgrade {
+            protocol: self.0.clone(),
+            deflate: None,
+            address: None,
+            token: None,
+            leftover: Bytes::new(),
+        };
         let stream = stream.into_std().expect("the runtime gives its sockets back");
         Box::pin(async move { worker.attach(stream, upgrade).expect("the worker runs") })
     }
@@ -69,6 +74,8 @@ fn node(limits: Limits, protocol: Protocol, ring: u32) -> SocketAddr {
     namespaces.insert("chat", Namespace { recover_entries: ring, ..Namespace::of_kind(Kind::Log) });
     namespaces.insert("live", Namespace::of_kind(Kind::Signal));
     let config = NodeConfig {
+        addresses: None,
+        proxies: Vec::new(),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),
         store: Arc::new(store),

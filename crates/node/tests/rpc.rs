@@ -86,6 +86,8 @@ fn node(rpc: Option<Arc<dyn Rpc>>, limits: Limits) -> Handle {
     let store = MemoryStore::new(Epoch::from_random(10), || Timestamp(1), inboxes.sink());
     let (give, handle) = mpsc::channel();
     let config = NodeConfig {
+        addresses: None,
+        proxies: Vec::new(),
         limits: Arc::new(limits),
         namespaces: Arc::new(Namespaces::default()),
         store: Arc::new(store),

@@ -3,6 +3,7 @@
 mod auth;
 mod serve;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ const COMPRESSION_MIN_MAX: usize = 1 << 20;
 /// The longest that the application may take to answer a call.
 const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
+/// How many connections each address may have on `serve`, if nothing else is said: those of a large office behind one.
+const CONNECTIONS_PER_ADDRESS: usize = 500;
 /// Over how long the clients of `serve` leave, if nothing else is said.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// The longest that each part of an end may take.
@@ -81,6 +84,10 @@ pub(crate) struct ServerSettings {
     pub(crate) pages: bool,
     /// Whether others may read what crosses the network.
     pub(crate) plaintext: bool,
+    /// Proxies whose word on where connections come from counts.
+    pub(crate) proxies: Vec<IpAddr>,
+    /// How many connections each address may have; `None` if as many as there is room for.
+    pub(crate) connections_per_address: Option<usize>,
     /// How it ends.
     pub(crate) drain: Drain,
 }
@@ -131,6 +138,8 @@ impl Settings {
             rpc: None,
             auth: AuthSettings::closed(),
             server: ServerSettings {
+                proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+                connections_per_address: Some(CONNECTIONS_PER_ADDRESS),
                 drain: Drain { within: DRAIN_WITHIN, ..Drain::default() },
                 ..ServerSettings::default()
             },
@@ -192,6 +201,16 @@ impl ServerSettings {
         self.echo = table.echo.unwrap_or(self.echo);
         self.pages = table.pages.unwrap_or(self.pages);
         self.plaintext = table.plaintext.unwrap_or(self.plaintext);
+        if let Some(proxies) = &table.proxies {
+            let parsed = proxies.iter().map(|text| {
+                let wrong = |_| format!("proxies: {text:?} is no address; write one like \"10.0.0.1\"");
+                text.parse().map(|address: IpAddr| address.to_canonical()).map_err(wrong)
+            });
+            self.proxies = parsed.collect::<Result<_, _>>()?;
+        }
+        if let Some(count) = table.connections_per_address {
+            self.connections_per_address = Some(within("connections_per_address", count, 1, 1_000_000)?);
+        }
         if let Some(drain) = &table.drain {
             for (name, text, time) in [
                 ("delay", &drain.delay, &mut self.drain.delay),

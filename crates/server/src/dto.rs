@@ -36,6 +36,10 @@ pub(crate) struct ServerTable {
     pub(crate) pages: Option<bool>,
     /// Whether the network may be read by others.
     pub(crate) plaintext: Option<bool>,
+    /// Proxies whose word counts.
+    pub(crate) proxies: Option<Vec<String>>,
+    /// How many connections each address may have.
+    pub(crate) connections_per_address: Option<usize>,
     /// How it ends.
     pub(crate) drain: Option<DrainTable>,
 }

@@ -1,7 +1,7 @@
 //! HTTP on the one port: which path goes where, and how one connection is served.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,7 @@ use trunkline_node::{Handle, HttpServer};
 
 use crate::config::ServerSettings;
 use crate::door::ServerDoor;
+use crate::forwarded::Proxies;
 use crate::origins::Origins;
 use crate::patient::Patient;
 use crate::problem::Problem;
@@ -34,6 +35,10 @@ const HEAD_SIZE_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 100;
 /// How long a request may take from the end of its head to its answer. Then 504.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Speaks HTTP/1.1 on every accepted connection.
 pub(crate) struct Http {
@@ -50,7 +55,7 @@ impl Http {
         door: Arc<ServerDoor>,
         (server, ready): (ServerSettings, Readiness),
     ) -> Self {
-        let ServerSettings { local, origins, echo, pages, .. } = server;
+        let ServerSettings { local, origins, echo, pages, proxies, .. } = server;
         let origins = Origins::new(origins);
         let guard = origins.clone();
         let mut router = Router::new()
@@ -72,6 +77,7 @@ impl Http {
         let router = router
             .layer(DefaultBodyLimit::max(limits.http_body))
             .layer(axum::Extension(origins))
+            .layer(axum::Extension(Proxies::new(proxies)))
             .layer(axum::Extension(terms))
             .layer(axum::Extension(door))
             .layer(middleware::from_fn(move |request, next| guard.clone().guard(request, next)))
@@ -88,8 +94,12 @@ impl HttpServer for Http {
         mut drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
         let router = self.router.clone();
+        let peer = stream.peer_addr().ok().map(Peer);
         let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(worker.clone());
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             router.clone().oneshot(request)
         });
         let mut http = hyper::server::conn::http1::Builder::new();

@@ -18,6 +18,7 @@ mod credentials;
 mod door;
 mod dto;
 mod files;
+mod forwarded;
 mod http;
 mod key_ring;
 mod origins;

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trunkline_backend::Retentions;
 use trunkline_model::{ChannelName, Limits, Namespaces};
-use trunkline_node::{Inboxes, Node, NodeConfig, Rpc};
+use trunkline_node::{Addresses, Inboxes, Node, NodeConfig, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 use crate::cli::{DevOptions, Failure, ServeOptions};
@@ -118,7 +118,10 @@ fn start(
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
     let door = Arc::new(door);
+    let addresses = server.connections_per_address.map(|max| Arc::new(Addresses::up_to(max)));
     let config = NodeConfig {
+        addresses,
+        proxies: server.proxies.clone(),
         http: Arc::new(Http::new(&limits, terms, Arc::clone(&door), (server, ready))),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),

@@ -1,6 +1,7 @@
 //! From an HTTP request to a WebSocket: the handshake is answered here, then the bare socket goes to the
 //! worker and hyper lets go of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -15,6 +16,8 @@ use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, OriginPolicy, Reque
 use trunkline_ws_proto::{DeflateParams, Rejection};
 
 use crate::credentials;
+use crate::forwarded::Proxies;
+use crate::http::Peer;
 use crate::origins::Origins;
 use crate::patient::Patient;
 use crate::problem::Problem;
@@ -97,7 +100,12 @@ fn upgrade(
         return Problem::bad_request(message).into_response();
     };
     let token = credentials::of_handshake(request.headers(), request.uri(), terms.cookie.as_deref());
-    tokio::task::spawn_local(hand_over(upgrading, worker, protocol, accepted.deflate(), token));
+    let peer: Option<&Peer> = request.extensions().get();
+    let proxies: Option<&Proxies> = request.extensions().get();
+    let address =
+        peer.zip(proxies).and_then(|(peer, proxies)| proxies.origin_of(peer.0.ip(), request.headers()));
+    let asked = Asked { protocol, deflate: accepted.deflate(), address, token };
+    tokio::task::spawn_local(hand_over(upgrading, worker, asked));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers() {
@@ -115,13 +123,15 @@ fn check(request: &Request, options: &AcceptOptions) -> Result<Accepted, Rejecti
     accept(&Handshake::new(request.method().as_str(), &target, minor, headers), options)
 }
 
-async fn hand_over(
-    upgrading: OnUpgrade,
-    worker: Handle,
+/// What the handshake has asked for, and who asks.
+struct Asked {
     protocol: Protocol,
     deflate: Option<DeflateParams>,
+    address: Option<IpAddr>,
     token: Option<Secret>,
-) {
+}
+
+async fn hand_over(upgrading: OnUpgrade, worker: Handle, asked: Asked) {
     let upgraded = match upgrading.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -133,7 +143,8 @@ async fn hand_over(
         tracing::error!("an upgraded connection is not the TCP stream that was accepted");
         return;
     };
-    let upgrade = Upgrade { protocol, deflate, token, leftover: parts.read_buf };
+    let Asked { protocol, deflate, address, token } = asked;
+    let upgrade = Upgrade { protocol, deflate, address, token, leftover: parts.read_buf };
     match parts.io.into_inner().into_inner().into_std() {
         // A worker that has ended drops the socket; the client comes back.
         Ok(stream) => drop(worker.attach(stream, upgrade)),

@@ -246,3 +246,50 @@ async fn pages_of_listed_origins_may_connect_and_read_and_no_others() {
     answer.expect_problem(403, "forbidden");
     assert_eq!(ask(&server, "POST", target, &post(listed), "{\"data\":1}").await.status, 401);
 }
+
+#[tokio::test]
+async fn one_address_has_only_so_many_connections() {
+    let config = CONFIG.replace("[server]\n", "[server]\nconnections_per_address = 3\nproxies = []\n");
+    let folder = folder(&config);
+    let server = Server::serve(&folder);
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        lines.push(Raw::upgraded(&server, "/ws").await);
+    }
+    let mut refused = Raw::connect(&server).await;
+    let response = refused.response().await.expect("an answer");
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("5")), "{response:?}");
+    drop(lines.pop());
+    // When the server has heard that the line is gone, there is a place again.
+    loop {
+        let mut raw = Raw::connect(&server).await;
+        raw.try_write(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        if raw.response().await.is_some_and(|response| response.status == 200) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_address_is_what_the_proxy_says() {
+    let config = CONFIG.replace("[server]\n", "[server]\nconnections_per_address = 2\n");
+    let folder = folder(&config);
+    let server = Server::serve(&folder);
+    let open = async |address: &str| {
+        let mut raw = Raw::connect(&server).await;
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For: {address}\r\n\r\n",
+            server.address()
+        );
+        raw.write(request.as_bytes()).await;
+        assert_eq!(raw.response().await.expect("an answer").status, 101);
+        raw
+    };
+    let _lines = [open("192.0.2.1").await, open("192.0.2.1").await, open("192.0.2.2").await];
+    let mut third = open("192.0.2.1").await;
+    assert_eq!(third.closed().await.map(|(code, _)| code), Some(4529));
+    // What a client writes itself does not help it.
+    let mut third = open("203.0.113.5, 192.0.2.1").await;
+    assert_eq!(third.closed().await.map(|(code, _)| code), Some(4529));
+}
