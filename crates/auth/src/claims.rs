@@ -18,6 +18,9 @@ pub const CHANNELS_MAX: usize = 100;
 /// The largest `info`, in bytes of JSON.
 pub const INFO_MAX: usize = 1 << 10;
 
+/// How the names begin that guests are given. Who has the name of an author may edit what that one wrote.
+const GUEST_PREFIX: &str = "guest-";
+
 /// What a token says of its bearer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Claims {
@@ -75,6 +78,9 @@ impl RawClaims {
     pub(crate) fn read(&self, expires: Timestamp) -> Result<Claims, Denied> {
         let user = match self.text("sub")? {
             None => None,
+            Some(name) if name.starts_with(GUEST_PREFIX) => {
+                return wrong("sub", format!("begins with `{GUEST_PREFIX}`, as the names of guests do"));
+            }
             Some(name) if (1..=USER_MAX).contains(&name.len()) => Some(UserName::new(&name)),
             Some(name) => {
                 return wrong("sub", format!("has {} bytes; a user's name has 1 to {USER_MAX}", name.len()));

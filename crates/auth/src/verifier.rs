@@ -82,6 +82,10 @@ impl Verifier {
         }
         let header =
             jsonwebtoken::decode_header(token).map_err(|error| self.unreadable(token, error.kind()))?;
+        // RFC 7515, section 4.1.11.
+        if header.crit.is_some() {
+            return Err(Denied::Malformed("its head has `crit`, and nothing of that is known here"));
+        }
         let algorithm = Algorithm(header.alg);
         let of_algorithm: Vec<_> = self.keys.iter().filter(|key| key.algorithm == algorithm).collect();
         if of_algorithm.is_empty() {

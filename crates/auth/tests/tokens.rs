@@ -158,6 +158,17 @@ fn the_token_does_not_choose_its_algorithm() {
 }
 
 #[test]
+fn what_a_token_says_must_be_understood_is_not_here() {
+    let header = Header { crit: Some(vec!["exp".to_owned()]), ..Header::default() };
+    let token = sign_as(&header, &ann(), &EncodingKey::from_secret(SECRET));
+    check_denied(
+        &verifier(hs256()),
+        &token,
+        &Denied::Malformed("its head has `crit`, and nothing of that is known here"),
+    );
+}
+
+#[test]
 fn keys_are_told_apart_by_their_names() {
     let named = |name: &str, secret: &[u8]| {
         let header = Header { kid: Some(name.to_owned()), ..Header::default() };
@@ -280,6 +291,7 @@ fn claims_are_what_they_should_be() {
     };
     check("sub", json!(7), "is no text");
     check("sub", json!(""), "has 0 bytes");
+    check("sub", json!("guest-7"), "as the names of guests do");
     check("sub", json!("x".repeat(256)), "has 256 bytes");
     check("channels", json!(7), "neither a text nor a list");
     check("channels", json!(["chat:a", 7]), "no list of texts");

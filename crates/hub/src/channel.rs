@@ -402,7 +402,11 @@ impl Channel {
         let quiet = match &self.body {
             Body::Opening(_) => false,
             Body::Log(log) => {
-                log.parked.is_empty() && !log.catching_up && log.queue.is_empty() && log.ended.is_empty()
+                log.parked.is_empty()
+                    && !log.catching_up
+                    && log.queue.is_empty()
+                    && log.ended.is_empty()
+                    && log.holders.is_empty()
             }
             Body::Signal => true,
         };

@@ -180,7 +180,7 @@ fn check_fits_kind(publish: &Publish, kind: Kind) -> Result<(), Fault> {
 }
 
 /// A reaction is someone's, and so is what lives as long as a session.
-pub(crate) fn check_author(publish: &Publish, author: &Author) -> Result<(), Fault> {
+pub(crate) fn check_author(publish: &Publish, author: &Author, has_session: bool) -> Result<(), Fault> {
     let reacts = publish.reference.is_some_and(|reference| matches!(reference.op, Op::React | Op::Unreact));
     if author.from.is_none() && reacts {
         return Err(Fault::new(
@@ -188,7 +188,7 @@ pub(crate) fn check_author(publish: &Publish, author: &Author) -> Result<(), Fau
             "a reaction is a user's, and the server's API is none",
         ));
     }
-    if author.from.is_none() && publish.bind {
+    if !has_session && publish.bind {
         let message = "`bind` ties an entry to a session, and an HTTP request is none; give it a `ttl`";
         return Err(Fault::new(ErrorCode::BadRequest, message));
     }

@@ -136,7 +136,7 @@ impl Hub {
         let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
         match input {
             Input::Opened { session, identity, token } => {
-                self.sessions.opened(session, identity, token, now);
+                self.sessions.opened(session, identity, token, &mut cx);
             }
             Input::Command { session, command } => self.sessions.command(session, command, &mut cx),
             Input::Admitted { session, admitted } => self.sessions.admitted(session, *admitted, &mut cx),

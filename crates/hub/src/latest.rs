@@ -100,6 +100,11 @@ impl Latest {
         held.take_while(|publication| meter.admit(publication.cost())).cloned().collect()
     }
 
+    /// How many there are of `first..=last`, removals included.
+    pub(crate) fn count_of(&self, first: Offset, last: Offset) -> usize {
+        if first > last { 0 } else { self.entries.range(first..=last).count() }
+    }
+
     /// Every entry that is there, up to `last`.
     pub(crate) fn state_at(&self, last: Offset) -> Vec<Arc<Publication>> {
         let held = self.entries.range(..=last).map(|(_, publication)| publication);

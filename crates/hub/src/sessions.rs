@@ -18,7 +18,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use trunkline_model::{
     Action, Capability, ChannelName, Command, CommandId, DisplayName, ErrorCode, Fault, HistoryQuery,
-    Identity, Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Secret, Slow,
+    Identity, Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Rule, Secret, Slow,
     Subscribe, Subscribed, close,
 };
 
@@ -28,7 +28,7 @@ use crate::bucket::Buckets;
 use crate::checks::{
     check_author, check_connect, check_history, check_publish, check_subscribe, namespace_of,
 };
-use crate::input::{Moment, SessionId};
+use crate::input::SessionId;
 use crate::local::Locals;
 use crate::output::Output;
 use crate::peer::{Ask, Author, Loss, Missing, Question, Tell};
@@ -111,13 +111,17 @@ impl Sessions {
         id: SessionId,
         identity: Option<Identity>,
         token: Option<Secret>,
-        now: Moment,
+        cx: &mut Context<'_>,
     ) {
         let index = id.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
-        self.slots[index] = Some(Box::new(Session::new(id.generation, identity, token, now.uptime)));
+        if identity.is_none() {
+            let at = cx.now.uptime.saturating_add(self.limits.first_command);
+            cx.timers.set(&Due::Expiry(id), Some(at));
+        }
+        self.slots[index] = Some(Box::new(Session::new(id.generation, identity, token, cx.now.uptime)));
         self.count += 1;
         self.peak = self.peak.max(self.count);
     }
@@ -257,8 +261,10 @@ impl Sessions {
         let (channel, Some(position)) = (&publication.channel, publication.position) else { return };
         let slow = self.namespaces.of(channel).map(|namespace| namespace.slow);
         let Some(session) = self.get_mut(id) else { return };
+        let is_given = session.awaits_room;
         let Some(subscription) = session.subscription_mut(channel) else { return };
-        if slow == Some(Slow::Disconnect) {
+        // Whoever is being given what it has asked for is not slow.
+        if slow == Some(Slow::Disconnect) && !is_given {
             cx.out.push(Output::Close { session: id, reason: close::SLOW });
             return;
         }
@@ -572,7 +578,7 @@ impl Sessions {
         if let Some(namespace) = namespaces.of(&channel) {
             self.pace(id, &channel, Self::interval_of(rate_max), namespace, cx);
         }
-        self.follow(id, &channel);
+        self.follow(id, &channel, cx);
         self.ask(id, name, owner, Question::Join { channel, generation, client, start, entering }, cx);
         Outcome::Done
     }
@@ -591,7 +597,13 @@ impl Sessions {
         let namespaces = Arc::clone(&self.namespaces);
         let now = cx.now;
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
-        let is_subscriber = session.subscription_mut(&publish.channel).is_some();
+        let place = session.subscription_mut(&publish.channel).map(|subscription| &subscription.place);
+        let rule = namespaces.of(&publish.channel).map(|namespace| namespace.publish);
+        // Whether it is a subscriber will be known.
+        if rule == Some(Rule::Subscribers) && matches!(place, Some(Place::Joining(_))) {
+            return Outcome::Joining(Command { id: name, action: Action::Publish(publish) });
+        }
+        let is_subscriber = place.is_some();
         let Phase::Open(identity) = &session.phase else { return Outcome::Done };
         let permitted = namespaces
             .of(&publish.channel)
@@ -615,7 +627,8 @@ impl Sessions {
             client: identity.client.clone(),
             moderates: identity.access.grants(&publish.channel, Capability::Moderate),
         };
-        if let Err(fault) = check_author(&publish, &author) {
+        let has_session = identity.session.is_some();
+        if let Err(fault) = check_author(&publish, &author, has_session) {
             reply_fault(id, fault.about(&publish.channel).answering(name), cx);
             return Outcome::Done;
         }

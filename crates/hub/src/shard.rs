@@ -210,6 +210,10 @@ impl Shard {
                 }
                 cx.peers.tell(worker, Tell::Left, cx.out);
             }
+            // What is bound there is seen to when it is opened.
+            Question::Unbind { channel, .. } if !self.channels.contains_key(&channel) => {
+                cx.peers.tell(worker, Tell::Left, cx.out);
+            }
             Question::Depart { channel, generation } => self.depart(&channel, seat, generation, cx),
             Question::Members(channel) => self.tell_members(&channel, seat, cx),
             Question::Presence(query) => self.answer_presence((seat, id), query, cx),
@@ -295,7 +299,7 @@ impl Shard {
             self.doubt(&name, cx);
         }
         self.forget_removals(cx);
-        self.look_for_memory();
+        self.look_for_memory(cx);
         self.tell_broken(cx);
         let (keep, now) = (self.limits.channel_idle, cx.now);
         self.channels.retain(|_, channel| {
@@ -321,7 +325,7 @@ impl Shard {
             ));
         };
         let namespace = Arc::clone(namespace);
-        self.make_room(cx.now)?;
+        self.make_room(cx)?;
         self.check_memory(namespace.kind)?;
         let channel = Channel::new(namespace);
         let head = matches!(channel.body, Body::Opening(_))
@@ -333,15 +337,14 @@ impl Shard {
         Ok(())
     }
 
-    fn make_room(&mut self, now: Moment) -> Result<(), Fault> {
+    fn make_room(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
         if self.channels.len() < self.limits.channels {
             return Ok(());
         }
         // A sweep costs time in proportion to the channels, so a full shard sweeps once per second at most.
-        if now.uptime >= self.full_until {
-            let presences = &self.presences;
-            self.channels.retain(|name, channel| !channel.is_idle() || presences.is_present(name));
-            self.full_until = now.uptime + RETRY;
+        if cx.now.uptime >= self.full_until {
+            self.let_go(cx, |_| true);
+            self.full_until = cx.now.uptime + RETRY;
         }
         if self.channels.len() < self.limits.channels {
             return Ok(());
@@ -350,13 +353,28 @@ impl Shard {
         Err(Fault::new(ErrorCode::LimitExceeded, message).retry_in(RETRY))
     }
 
+    /// Lets go of channels that nobody uses, if `may_go`. Entries that go by themselves go when they are opened again.
+    fn let_go(&mut self, cx: &mut Context<'_>, may_go: impl Fn(&Channel) -> bool) {
+        let presences = &self.presences;
+        self.channels.retain(|name, channel| {
+            let goes = channel.is_idle() && !presences.is_present(name) && may_go(channel);
+            if goes {
+                cx.timers.set(&Due::Entries(name.clone()), None);
+            }
+            !goes
+        });
+    }
+
     fn handle_head(
         &mut self,
         (name, epoch): (&ChannelName, Option<Epoch>),
         result: Result<Head, StoreError>,
         cx: &mut Context<'_>,
     ) {
-        match result {
+        let kind = self.channels.get(name).map(|channel| channel.namespace.kind);
+        let result = result.map_err(|error| read_fault(&error));
+        // Others may have been opened meanwhile.
+        match result.and_then(|head| kind.map_or(Ok(()), |kind| self.check_memory(kind)).map(|()| head)) {
             Ok(head) => {
                 let Some(channel) = self.channels.get_mut(name) else { return };
                 let waiting = channel.open(head, cx.now.uptime);
@@ -369,13 +387,13 @@ impl Shard {
                 for ask in waiting {
                     self.handle_log(ask, cx);
                 }
-                self.weigh(0, weight);
+                self.weigh(0, weight, cx);
             }
-            Err(error) => {
+            Err(fault) => {
                 let Some(channel) = self.channels.remove(name) else { return };
                 if let Body::Opening(waiting) = channel.body {
                     for ask in waiting {
-                        refuse(ask, read_fault(&error), cx);
+                        refuse(ask, fault.clone(), cx);
                     }
                 }
             }

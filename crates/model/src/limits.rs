@@ -83,6 +83,9 @@ pub struct Limits {
     /// How often an idle connection is pinged (25 s). One that answers nothing for twice as long is
     /// closed.
     pub ping_interval: Duration,
+    /// How long a client may take until its first command (300 s; 10 s where nobody is let in without a token). Then its
+    /// connection is closed with 4401.
+    pub first_command: Duration,
     /// How long a request head may take (10 s). Then the connection is closed.
     pub handshake_timeout: Duration,
     /// How long the other side may take to answer a close frame (5 s). Then TCP is closed.
@@ -127,6 +130,7 @@ impl Default for Limits {
             deflate_size_max: 256 << 10,
             served_per_read: 1 << 20,
             ping_interval: Duration::from_secs(25),
+            first_command: Duration::from_secs(300),
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use trunkline_hub::{Input, Moment, SessionId};
 use trunkline_model::{Admitted, ErrorCode, Fault, Presented};
 
+use crate::connection::Protocol;
 use crate::inbox::{Handle, Mail};
 use crate::worker::Worker;
 
@@ -69,7 +70,13 @@ impl Worker {
         session: SessionId,
         answer: Result<Box<Admitted>, Fault>,
     ) {
+        let is_plain = self.socket(session).is_some_and(|found| matches!(found.protocol, Protocol::Plain(_)));
         let input = match answer {
+            // What comes of other channels could not be told from what comes of its own.
+            Ok(mut admitted) if is_plain => {
+                admitted.channels.clear();
+                Input::Admitted { session, admitted }
+            }
             Ok(admitted) => Input::Admitted { session, admitted },
             Err(fault) => Input::Refused { session, fault },
         };

@@ -80,7 +80,10 @@ impl Worker {
 
     /// What waits for a client that is too slow is not sent any more.
     fn close_session(&mut self, now: Moment, session: SessionId, reason: CloseReason) {
-        let Some(connection) = self.socket(session) else { return };
+        // One that is closing already keeps its first reason, and what is on its way.
+        let Some(connection) = self.socket(session).filter(|connection| connection.wire.may_send()) else {
+            return;
+        };
         if let Some(outbox) = connection.outbox.as_mut().filter(|_| reason == close::SLOW) {
             tracing::debug!("a client is too slow");
             outbox.drop_unsent();

@@ -160,7 +160,7 @@ impl Settings {
     }
 
     fn apply(&mut self, text: &str, dir: &Path) -> Result<(), String> {
-        let file: ConfigFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        let file: ConfigFile = toml::from_str(text).map_err(|error| located(text, &error))?;
         for (name, table) in &file.namespace {
             let checked =
                 namespace(name, table, self.rule).map_err(|error| format!("[namespace.{name}]: {error}"))?;
@@ -225,6 +225,15 @@ impl ServerSettings {
         }
         Ok(())
     }
+}
+
+/// What is wrong, and where: not the line itself, which may hold a secret.
+fn located(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some(before) = before else { return error.message().to_owned() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }
 
 fn compression(table: &CompressionTable) -> Result<Option<DeflateOptions>, String> {

@@ -1,19 +1,20 @@
 //! Where a request may carry a token or a key. They are taken out here and are opened by `door` alone.
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use trunkline_model::Secret;
+use trunkline_ws_proto::handshake::OriginPolicy;
 
 /// How a subprotocol says a token, beside `trunkline.v1`; a browser's `WebSocket` can say it in no other header.
 const SUBPROTOCOL_PREFIX: &str = "jwt.";
 
 /// The token of a WebSocket handshake, which comes first of: `Authorization: Bearer`, the subprotocol `jwt.<token>`, the
 /// query's `token`, the cookie. A cookie is sent by browsers without asking their user, so it counts only where `Origin`
-/// was said; the handshake is refused where that is another one.
+/// is said and is the server's own: not that of a page which is merely allowed to connect.
 pub(crate) fn of_handshake(headers: &HeaderMap, uri: &Uri, cookie_name: Option<&str>) -> Option<Secret> {
     bearer(headers)
         .or_else(|| of_subprotocol(headers))
         .or_else(|| of_query(uri))
-        .or_else(|| of_cookie(headers, cookie_name?).filter(|_| headers.contains_key(header::ORIGIN)))
+        .or_else(|| of_cookie(headers, cookie_name?).filter(|_| is_own_page(headers)))
 }
 
 /// What stands behind `Bearer` in `Authorization` (RFC 6750, section 2.1).
@@ -37,6 +38,12 @@ fn of_query(uri: &Uri) -> Option<Secret> {
     let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     // A token has no characters that are escaped in a query.
     pairs.find(|(name, token)| *name == "token" && !token.is_empty()).map(|(_, token)| Secret::new(token))
+}
+
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let bytes = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let host = bytes(header::HOST).unwrap_or_default();
+    bytes(header::ORIGIN).is_some_and(|origin| OriginPolicy::SameHost.allows(Some(origin), host))
 }
 
 fn of_cookie(headers: &HeaderMap, wanted: &str) -> Option<Secret> {
@@ -80,9 +87,10 @@ mod tests {
         check(&[], "/ws?token=", None);
         check(&[], "/ws?mytoken=a.b.c", None);
         let cookie = ("cookie", "a=1; session=a.b.c; b=2");
-        check(&[cookie, ("origin", "http://here")], "/ws", Some("a.b.c"));
+        check(&[cookie, ("origin", "http://here"), ("host", "here")], "/ws", Some("a.b.c"));
+        check(&[cookie, ("origin", "http://there"), ("host", "here")], "/ws", None);
         check(&[cookie], "/ws", None);
-        check(&[("cookie", "xsession=a.b.c"), ("origin", "http://here")], "/ws", None);
+        check(&[("cookie", "xsession=a.b.c"), ("origin", "http://here"), ("host", "here")], "/ws", None);
         let all = [("authorization", "Bearer 1"), ("sec-websocket-protocol", "jwt.2")];
         check(&all, "/ws?token=3", Some("1"));
         check(&all[1..], "/ws?token=3", Some("2"));

@@ -112,9 +112,12 @@ impl KeyRing {
             let state = State { ended_at: Some(Instant::now()), has_set };
             *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
             self.ended.send_modify(|count| *count += 1);
-            let rest = if succeeded { settings.refresh } else { RETRY.min(settings.refresh) };
-            // Whoever does not get what it wanted in time is told so, or comes again.
-            let _ = tokio::time::timeout(rest, self.wanted.notified()).await;
+            // Not more often, whoever asks. Those who have asked meanwhile were served by the one that has just ended.
+            tokio::time::sleep(self.rest).await;
+            let _ = tokio::time::timeout(Duration::ZERO, self.wanted.notified()).await;
+            let until_next = if succeeded { settings.refresh } else { RETRY.min(settings.refresh) };
+            let left = until_next.saturating_sub(self.rest);
+            let _ = tokio::time::timeout(left, self.wanted.notified()).await;
         }
     }
 
@@ -129,10 +132,12 @@ impl KeyRing {
     /// `unauthorized`, `token_expired`, or `not_available` as long as no set could be fetched.
     pub(crate) fn try_open(&self, token: &str, now: Timestamp) -> Option<Result<Claims, Fault>> {
         // Looked at first: what has come by then is what it is verified with.
-        let rests = self.state().ended_at.is_some_and(|at| at.elapsed() < self.rest);
+        let rests = self.state().ended_at.and_then(|at| self.rest.checked_sub(at.elapsed()));
         match self.verify(token, now) {
-            Err(denied) if self.fetches && depends_on_keys(&denied) => rests.then(|| Err(self.fault(denied))),
-            verified => Some(verified.map_err(|denied| self.fault(denied))),
+            Err(denied) if self.fetches && depends_on_keys(&denied) => {
+                rests.map(|left| Err(self.fault(denied, left)))
+            }
+            verified => Some(verified.map_err(|denied| self.fault(denied, RETRY))),
         }
     }
 
@@ -146,13 +151,19 @@ impl KeyRing {
         self.wanted.notify_one();
         // If it takes longer, the keys that are known have to do.
         let _ = tokio::time::timeout(WAIT_MAX, ended.changed()).await;
-        self.verify(token, now()).map_err(|denied| self.fault(denied))
+        self.verify(token, now()).map_err(|denied| self.fault(denied, RETRY))
     }
 
-    fn fault(&self, denied: Denied) -> Fault {
+    /// Why a token is refused; `left` is how long it takes until the set may be fetched again.
+    fn fault(&self, denied: Denied, left: Duration) -> Fault {
         if self.fetches && !self.state().has_set && depends_on_keys(&denied) {
             let message = "the keys to verify tokens with could not be fetched yet";
             return Fault::new(ErrorCode::NotAvailable, message).retry_in(RETRY);
+        }
+        // The provider may have it already: whoever is sent away for good here would be so because somebody else has just
+        // invented a name.
+        if self.fetches && matches!(denied, Denied::UnknownKey(_)) {
+            return Fault::new(ErrorCode::NotAvailable, denied.to_string()).retry_in(left);
         }
         let code = match denied {
             Denied::Expired(_) => ErrorCode::TokenExpired,

@@ -105,6 +105,10 @@ fn start(
         cookie: auth.cookie.as_deref().map(Arc::from),
     };
     let mut limits = limits(&namespaces)?;
+    if !auth.anonymous {
+        // Who has shown nothing keeps no place from others.
+        limits.first_command = limits.handshake_timeout;
+    }
     limits.call_timeout = rpc.as_ref().and_then(|rpc| rpc.timeout).unwrap_or(limits.call_timeout);
     let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max)).transpose();
     let application = application.map_err(|error| anyhow::anyhow!("[rpc]: {error}"))?;
@@ -232,12 +236,12 @@ async fn wait_for_end(node: &Node, interrupted: &mut Signal, terminated: &mut Si
 /// Lets the clients go before the end: nobody new is sent here, then each leaves at a moment of its own. Over when all have
 /// left, or their time is.
 fn send_away(node: &Node, ready: &Readiness, drain: Drain) {
+    ready.end();
     if node.has_ended() || drain == Drain::default() {
         return;
     }
     let Drain { delay, within } = drain;
     tracing::info!(?delay, ?within, connections = node.connections(), "this server is about to end");
-    ready.end();
     std::thread::sleep(delay);
     node.leave(within);
     let until = Instant::now() + within;

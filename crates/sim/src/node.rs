@@ -187,13 +187,17 @@ impl Node {
 
     /// A connection of the server's own API.
     pub fn open_unnamed(&mut self, worker: u16) -> Who {
+        let everything = Grant { channels: ChannelPattern::all(), can: Capabilities::all() };
+        let access = Access { standing: Standing::Server, allow: vec![everything], ..Access::default() };
+        self.open_as(worker, Identity { named: false, access: Arc::new(access), ..identity("api") })
+    }
+
+    /// A connection of whom it is known who it is.
+    pub fn open_as(&mut self, worker: u16, identity: Identity) -> Who {
         let who = self.open(worker, None);
         let session = self.seats[who].id;
         self.handle(worker, Input::Closed { session });
-        let everything = Grant { channels: ChannelPattern::all(), can: Capabilities::all() };
-        let access = Access { standing: Standing::Server, allow: vec![everything], ..Access::default() };
-        let identity = Some(Identity { named: false, access: Arc::new(access), ..identity("api") });
-        self.handle(worker, Input::Opened { session, identity, token: None });
+        self.handle(worker, Input::Opened { session, identity: Some(identity), token: None });
         who
     }
 

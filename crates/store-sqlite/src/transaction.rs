@@ -34,8 +34,10 @@ pub(crate) struct Transaction<'c> {
     added: HashMap<i64, i64>,
     key_count: KeyCount,
     keys_added: usize,
-    /// Expired ones that were deleted, if that was tried, because there was no room.
-    keys_forgotten: Option<usize>,
+    /// Expired ones that were deleted because there was no room.
+    keys_forgotten: usize,
+    /// Whether there may be more of them.
+    may_forget: bool,
     erased: bool,
 }
 
@@ -76,7 +78,8 @@ impl<'c> Transaction<'c> {
             added,
             key_count,
             keys_added: 0,
-            keys_forgotten: None,
+            keys_forgotten: 0,
+            may_forget: true,
             erased: false,
         })
     }
@@ -148,7 +151,7 @@ impl<'c> Transaction<'c> {
             schema::secure_cheaply(self.connection)?;
         }
         finished.keys_added = self.keys_added;
-        finished.keys_forgotten = self.keys_forgotten.unwrap_or(0);
+        finished.keys_forgotten = self.keys_forgotten;
         if self.keys_added > 0 {
             let count = self.keys_added.saturating_mul(FORGOTTEN_PER_KEY);
             finished.keys_forgotten += keys::forget(self.connection, now, count)?;
@@ -373,11 +376,13 @@ impl<'c> Transaction<'c> {
 
     /// Whether one more key may be remembered; expired ones make room.
     fn has_room_for_key(&mut self, now: Timestamp) -> rusqlite::Result<bool> {
-        if self.keys_added as u64 >= self.key_count.room() && self.keys_forgotten.is_none() {
-            self.keys_forgotten = Some(keys::forget(self.connection, now, FORGOTTEN_FOR_ROOM)?);
+        let room = |forgotten: usize| self.key_count.room() + forgotten as u64;
+        if self.keys_added as u64 >= room(self.keys_forgotten) && self.may_forget {
+            let forgotten = keys::forget(self.connection, now, FORGOTTEN_FOR_ROOM)?;
+            self.keys_forgotten += forgotten;
+            self.may_forget = forgotten == FORGOTTEN_FOR_ROOM;
         }
-        let forgotten = self.keys_forgotten.unwrap_or(0) as u64;
-        Ok((self.keys_added as u64) < self.key_count.room() + forgotten)
+        Ok((self.keys_added as u64) < self.key_count.room() + self.keys_forgotten as u64)
     }
 
     /// What `append` has overtaken has its answer from now on.

@@ -115,8 +115,15 @@ impl Sessions {
             return;
         }
         session.refreshing = Some(Box::new(name));
-        cx.out
-            .push(Output::Admit { session: id, presented: Presented { token: Some(token), session: None } });
+        // Whom the token does not name is who it was.
+        let secret = match &session.phase {
+            Phase::Open(identity) => identity.session.clone(),
+            Phase::New(_) | Phase::Admitting(_) => None,
+        };
+        cx.out.push(Output::Admit {
+            session: id,
+            presented: Presented { token: Some(token), session: secret },
+        });
     }
 
     fn refreshed(&mut self, id: SessionId, renewed: Identity, cx: &mut Context<'_>) {
@@ -150,6 +157,17 @@ impl Sessions {
         let channels = session.subscriptions.iter().map(|subscription| &subscription.channel);
         let ended: Vec<_> =
             channels.filter_map(|channel| Some((channel.clone(), denied(channel)?))).collect();
+        let unseen = |channel: &ChannelName| {
+            let namespace = namespaces.of(channel);
+            namespace.is_some_and(|namespace| {
+                permit(identity, namespace, channel, Capability::Presence, true).is_err()
+            })
+        };
+        let channels = session.subscriptions.iter().map(|subscription| &subscription.channel);
+        let unseen: Vec<_> = channels.filter(|channel| unseen(channel)).cloned().collect();
+        for channel in unseen {
+            self.watchers.remove(&channel, id);
+        }
         for (channel, Fault { code, message, retry, .. }) in ended {
             self.unsubscribe(id, &channel, cx);
             let push = Push::Unsubscribed { channel, code, message, retry };
@@ -163,11 +181,15 @@ impl Sessions {
         cx.timers.set(&Due::Expiry(id), at);
     }
 
-    /// The time of the session's token is over.
+    /// The time of the session's token is over, or that of saying something at all.
     pub(crate) fn expire(&mut self, id: SessionId, cx: &mut Context<'_>) {
-        if self.get_mut(id).is_some() {
-            cx.out.push(Output::Close { session: id, reason: close::TOKEN_EXPIRED });
-        }
+        let reason = match self.get_mut(id).map(|session| &session.phase) {
+            Some(Phase::New(_)) => close::INVALID_TOKEN,
+            Some(Phase::Open(_)) => close::TOKEN_EXPIRED,
+            // The door's answer says more.
+            Some(Phase::Admitting(_)) | None => return,
+        };
+        cx.out.push(Output::Close { session: id, reason });
     }
 
     fn welcome(&self, id: Option<CommandId>, identity: Identity, now: Moment) -> Reply {

@@ -29,25 +29,42 @@ impl Sessions {
     }
 
     /// Notes that the session follows `channel`, where its entries of an earlier connection may be.
-    pub(super) fn follow(&mut self, id: SessionId, channel: &ChannelName) {
+    pub(super) fn follow(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
         let kind = self.namespaces.of(channel).map(|namespace| namespace.kind);
-        if matches!(kind, Some(Kind::Value | Kind::Map)) {
-            self.tie(id, channel, false);
+        if !matches!(kind, Some(Kind::Value | Kind::Map)) {
+            return;
+        }
+        self.tie(id, channel, false);
+        let ties = self.ties.get(&id).map_or(&[][..], Vec::as_slice);
+        if ties.iter().filter(|tie| !tie.binds).count() <= self.limits.subscriptions {
+            return;
+        }
+        // As many as it may follow are there, so one of them it does not follow any more.
+        let followed: Vec<_> = ties.iter().filter(|tie| !tie.binds).map(|tie| tie.channel.clone()).collect();
+        let Some(session) = self.get_mut(id) else { return };
+        let Phase::Open(identity) = &session.phase else { return };
+        let client = identity.client.clone();
+        let left =
+            followed.into_iter().find(|tied| tied != channel && session.subscription_mut(tied).is_none());
+        if let (Some(left), Some(ties)) = (left, self.ties.get_mut(&id)) {
+            ties.retain(|tie| tie.channel != left);
+            self.send_on(id, Question::Unbind { channel: left, client }, cx);
         }
     }
 
-    /// Of those that are only followed the oldest make room.
+    /// Of those that are bound there are only so many.
     fn tie(&mut self, id: SessionId, channel: &ChannelName, binds: bool) -> bool {
+        let max = self.limits.subscriptions;
         let ties = self.ties.entry(id).or_default();
-        if let Some(tie) = ties.iter_mut().find(|tie| tie.channel == *channel) {
-            tie.binds |= binds;
-            return true;
+        let bound = ties.iter().filter(|tie| tie.binds).count();
+        let known = ties.iter_mut().find(|tie| tie.channel == *channel);
+        if binds && bound >= max && known.as_ref().is_none_or(|tie| !tie.binds) {
+            return false;
         }
-        if ties.len() >= self.limits.subscriptions {
-            let Some(oldest) = ties.iter().position(|tie| !tie.binds) else { return false };
-            ties.remove(oldest);
+        match known {
+            Some(tie) => tie.binds |= binds,
+            None => ties.push(Tie { channel: channel.clone(), binds }),
         }
-        ties.push(Tie { channel: channel.clone(), binds });
         true
     }
 

@@ -13,7 +13,7 @@ use super::{Sessions, reply_fault};
 use crate::answers::busy;
 use crate::input::SessionId;
 use crate::output::Output;
-use crate::session::Phase;
+use crate::session::{Phase, Session};
 use crate::shard::Context;
 use crate::timers::Due;
 
@@ -88,9 +88,10 @@ impl Sessions {
         self.answer_call(call, Err(Fault::new(ErrorCode::Timeout, message)), cx);
     }
 
-    /// Whether the application has answered everything that it was asked.
+    /// Whether the application and the door have answered everything that they were asked. Looks at every session.
     pub(crate) fn is_settled(&self) -> bool {
-        self.calls.called.is_empty()
+        let asks_door = |session: &Session| matches!(session.phase, Phase::Admitting(_));
+        self.calls.called.is_empty() && !self.slots.iter().flatten().any(|session| asks_door(session))
     }
 
     fn answer_call(&mut self, call: u64, answer: Result<Payload, Fault>, cx: &mut Context<'_>) {

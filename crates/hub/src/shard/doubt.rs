@@ -124,7 +124,7 @@ impl Shard {
         let weight = channel.weight();
         self.watch_entries(name, cx);
         self.feed_all(name, cx);
-        self.weigh(0, weight);
+        self.weigh(0, weight, cx);
         self.catch_up(name, cx);
     }
 

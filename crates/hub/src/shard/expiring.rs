@@ -18,23 +18,35 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// How long they wait at most, where the store refuses them again and again.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// How many are tried at once.
+const REMOVED_AT_ONCE: usize = 512;
+
 /// When removals that are under way, or have failed, may be tried again: twice as long after each time that failed.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Retry {
     at: Duration,
     pause: Duration,
+    /// How many the store has not answered yet.
+    pending: usize,
 }
 
 impl Retry {
     /// They are tried now.
-    fn begin(&mut self, now: Duration) {
+    fn begin(&mut self, now: Duration, count: usize) {
+        self.pending = count;
         self.pause = (self.pause * 2).clamp(RETRY_MIN, RETRY_MAX);
         self.at = now + self.pause;
     }
 
-    /// The store has taken one.
-    pub(super) fn succeed(&mut self) {
-        self.pause = Duration::ZERO;
+    /// The store has answered one. When it has taken the last, others may follow at once.
+    pub(super) fn handle_answer(&mut self, is_stored: bool, now: Duration) {
+        self.pending = self.pending.saturating_sub(1);
+        if is_stored {
+            self.pause = Duration::ZERO;
+            if self.pending == 0 {
+                self.at = now;
+            }
+        }
     }
 }
 
@@ -66,8 +78,9 @@ impl Shard {
             // Whose entries are all gone is forgotten; the others are looked at again until they are.
             log.ended.retain(|client, at| *at > now.uptime || latest.has_of(client));
         }
+        gone.truncate(REMOVED_AT_ONCE);
         if !gone.is_empty() {
-            log.removing.begin(now.uptime);
+            log.removing.begin(now.uptime, gone.len());
         }
         for entry in gone {
             self.publish(Stored::removal(&entry), cx);

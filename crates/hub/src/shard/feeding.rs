@@ -50,7 +50,7 @@ impl Shard {
         if channel.apply(publication, cx.now.uptime) {
             let after = channel.weight();
             self.feed_all(name, cx);
-            self.weigh(before, after);
+            self.weigh(before, after, cx);
         }
     }
 
@@ -103,7 +103,7 @@ impl Shard {
         }
         self.watch_entries(name, cx);
         self.feed_all(name, cx);
-        self.weigh(before, after);
+        self.weigh(before, after, cx);
         self.catch_up(name, cx);
     }
 

@@ -3,7 +3,7 @@
 
 use trunkline_model::{ErrorCode, Fault, Kind};
 
-use super::Shard;
+use super::{Context, Shard};
 use crate::answers::RETRY;
 use crate::channel::Channel;
 use crate::hot::Hot;
@@ -25,10 +25,10 @@ impl Shard {
 
     /// Notes that a channel holds `after` now, where it has held `before`. When half of the bound has come since all was
     /// counted, it is counted again and brought down to the other half.
-    pub(super) fn weigh(&mut self, before: usize, after: usize) {
+    pub(super) fn weigh(&mut self, before: usize, after: usize, cx: &mut Context<'_>) {
         self.memory.added += after.saturating_sub(before);
         if self.memory.added > self.limits.hot_bytes / 2 {
-            self.make_light();
+            self.make_light(cx);
         }
     }
 
@@ -48,21 +48,23 @@ impl Shard {
     }
 
     /// Looks again whether there is room, where there was none.
-    pub(super) fn look_for_memory(&mut self) {
+    pub(super) fn look_for_memory(&mut self, cx: &mut Context<'_>) {
         if self.memory.is_full {
-            self.make_light();
+            self.make_light(cx);
         }
     }
 
-    fn make_light(&mut self) {
+    fn make_light(&mut self, cx: &mut Context<'_>) {
         let bound = self.limits.hot_bytes / 2;
         self.memory = Memory::default();
         if self.hot_bytes() <= bound {
             return;
         }
-        let presences = &self.presences;
-        self.channels
-            .retain(|name, channel| !channel.is_idle() || channel.has_mortal() || presences.is_present(name));
+        self.let_go(cx, |channel| !channel.has_mortal());
+        let kept = |channel: &Channel| if channel.namespace.kind == Kind::Log { 0 } else { channel.weight() };
+        if self.channels.values().map(kept).sum::<usize>() > bound {
+            self.let_go(cx, |_| true);
+        }
         let (mut kept, mut rings) = (0, Vec::new());
         for channel in self.channels.values_mut() {
             let Some(log) = channel.log_mut() else { continue };

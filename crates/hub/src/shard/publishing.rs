@@ -162,7 +162,10 @@ impl Shard {
             self.append(stored, cx);
             return;
         }
-        if let Err(fault) = log.has_room_for(&stored, appending, &limits) {
+        // The hub's own removals need no room.
+        if stored.asked.is_some()
+            && let Err(fault) = log.has_room_for(&stored, appending, &limits)
+        {
             refuse_publish(stored, &fault, cx);
             return;
         }
@@ -208,8 +211,8 @@ impl Shard {
         if let Some(channel) = self.channels.get_mut(&name) {
             channel.appending = channel.appending.saturating_sub(1);
             let is_stored = matches!(result, Ok(_) | Err(StoreError::Refused(_)));
-            if let Some(log) = channel.log_mut().filter(|_| is_stored && stored.asked.is_none()) {
-                log.removing.succeed();
+            if let Some(log) = channel.log_mut().filter(|_| stored.asked.is_none()) {
+                log.removing.handle_answer(is_stored, cx.now.uptime);
             }
         }
         match result {

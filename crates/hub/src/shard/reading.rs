@@ -8,6 +8,7 @@ use super::{Context, Shard, StoreQuestion, Waiting};
 use crate::answers::{answer_page, busy, describe, finish_join, read_fault, refuse_join, refuse_page};
 use crate::channel::{Body, Channel};
 use crate::history::{PageQuestion, PageStep};
+use crate::hot::Hot;
 use crate::join::{Begin, Entrance, Join, Step};
 use crate::peer::{Missing, Tell};
 
@@ -36,7 +37,11 @@ impl Shard {
         match step {
             Step::Finish(entrance) => finish_join(channel, join, entrance, cx),
             Step::CatchUp { place, since } => {
-                let replay = place.offset.since(since.offset);
+                // Of entries some are left of those offsets, and fewer when they are told.
+                let replay = match &log.hot {
+                    Hot::Ring(_) => place.offset.since(since.offset),
+                    Hot::Latest(latest) => latest.count_of(since.offset.next(), place.offset) as u64,
+                };
                 let entrance = Entrance::at(place, Recovery::CatchingUp(replay));
                 let Join { worker, session, generation, .. } = join;
                 let subscribed = describe(channel, join, entrance);

@@ -97,8 +97,13 @@ fn who_missed_more_than_is_replayed_is_given_the_whole_state() {
         &["subscribed chat:a a8 floor 1, lost: limit, state [u=1 x=1 y=1 z=1]"],
     );
     // Who asks to catch up is given all that changed, page by page.
+    for _ in 0..10 {
+        node.does(ann, set("z", "1"));
+    }
+    node.hears(ann);
     let heard = node.asks(ann, subscribe(NEAR, Start::CatchUp(at(10, 3))));
     assert_eq!(heard.len(), 1 + 5, "{heard:?}");
+    assert!(heard[0].ends_with(", 5 follow"), "{heard:?}");
 }
 
 #[test]
@@ -508,6 +513,70 @@ fn one_that_nobody_was_sure_of_goes_with_its_session_too() {
     check(node.hears(bob), &["chat:a a1 z= ann: 3 (new epoch)"]);
     node.pass(Duration::from_secs(3));
     check(node.hears(bob), &["chat:a a2 -z "]);
+}
+
+#[test]
+fn one_goes_too_whose_channel_the_session_has_left_long_ago() {
+    let limits = Limits { subscriptions: 2, ..Limits::default() };
+    let mut node = Node::with(limits, Namespace::of_kind(Kind::Map));
+    let (ann, bob) = (node.open(1, Some("ann")), node.open(0, Some("bob")));
+    node.does(bob, subscribe(NEAR, Start::Next));
+    node.does(ann, bound("x", "1"));
+    node.hears(bob);
+    node.close(ann);
+    node.settle();
+    // It is back, looks at more channels than it may follow at once, and goes.
+    let ann = node.open(1, Some("ann"));
+    for channel in [NEAR, FAR, "chat:c", "chat:d", "chat:e"] {
+        node.does(ann, subscribe(channel, Start::Next));
+        node.does(ann, unsubscribe(channel));
+    }
+    node.close(ann);
+    node.settle();
+    node.pass(Duration::from_secs(3));
+    check(node.hears(bob), &["chat:a a2 -x "]);
+}
+
+#[test]
+fn the_end_of_a_session_opens_nothing() {
+    let mut node = node();
+    let ann = node.open(1, Some("ann"));
+    for channel in [NEAR, FAR] {
+        node.does(ann, subscribe(channel, Start::Next));
+        node.does(ann, unsubscribe(channel));
+    }
+    node.pass(Limits::default().channel_idle);
+    node.pass(Limits::default().channel_idle);
+    let reads = node.store.reads_asked;
+    node.close(ann);
+    node.settle();
+    assert_eq!(node.store.reads_asked, reads);
+    assert!(node.leftovers().is_empty(), "{:?}", node.leftovers());
+}
+
+#[test]
+fn of_many_that_go_at_once_some_go_at_a_time() {
+    const MANY: usize = 1_300;
+    let mut node = node();
+    let ann = node.open(0, Some("ann"));
+    for number in 0..MANY {
+        node.does(ann, bound(&format!("e{number}"), "1"));
+    }
+    node.close(ann);
+    node.settle();
+    let asked = node.store.appends_asked;
+    node.hold_appends = true;
+    node.pass(Duration::from_secs(3));
+    assert!(node.store.appends_asked - asked <= 512, "{}", node.store.appends_asked - asked);
+    node.hold_appends = false;
+    node.settle();
+    for _ in 0..3 {
+        node.pass(Duration::from_millis(1));
+    }
+    let bob = node.open(0, Some("bob"));
+    let heard = node.asks(bob, subscribe(NEAR, Start::Next));
+    assert!(heard[0].ends_with("state []"), "{heard:?}");
+    assert_eq!(node.store.appends_asked - asked, MANY, "each once");
 }
 
 #[test]

@@ -122,3 +122,52 @@ fn maps_that_nobody_uses_are_let_go() {
         }
     }
 }
+
+#[test]
+fn maps_that_are_opened_together_are_bounded_too() {
+    let mut node = node(Namespace::of_kind(Kind::Map));
+    let ann = node.open(0, Some("ann"));
+    for number in 0..40 {
+        for entry in 0..20 {
+            node.does(ann, put(&channel(number), entry, false));
+        }
+    }
+    let epoch = node.store.epoch();
+    node.crash(trunkline_model::Epoch::from_random(epoch.number() + 1), false);
+    // All ask before the store has answered anybody.
+    let who = node.open(0, Some("ann"));
+    node.hold_reads = true;
+    for number in 0..40 {
+        node.does(who, subscribe(&channel(number), Start::Next));
+    }
+    node.hold_reads = false;
+    node.settle();
+    assert_light(&node);
+    let heard = node.hears(who);
+    let refused = heard.iter().filter(|line| line.contains("limit_exceeded")).count();
+    assert!((1..40).contains(&refused), "{refused} of 40 are refused");
+}
+
+#[test]
+fn entries_with_a_time_do_not_keep_what_nobody_uses() {
+    let mut node = node(Namespace::of_kind(Kind::Map));
+    let ann = node.open(0, Some("ann"));
+    let long = Some(Duration::from_secs(1_000_000));
+    for number in 0..40 {
+        for entry in 0..20 {
+            let entry = EntryName::parse(&format!("e{entry}")).ok();
+            let payload = Payload::new(Form::Text, "x".repeat(100));
+            let publish = Publish { entry, ttl: long, ..Publish::new(name(&channel(number)), payload) };
+            let answer = node.asks(ann, Action::Publish(publish).command().id(1)).remove(0);
+            assert!(answer.starts_with("[1] published"), "{answer}");
+            assert_light(&node);
+        }
+    }
+    // They go all the same, when somebody looks.
+    node.pass(Duration::from_secs(1_000_001));
+    let heard = node.asks(ann, subscribe(&channel(0), Start::Next));
+    node.pass(Duration::from_secs(2));
+    node.hears(ann);
+    let again = node.asks(ann, subscribe(&channel(0), Start::Next));
+    assert!(again[0].ends_with("state []"), "{heard:?} {again:?}");
+}

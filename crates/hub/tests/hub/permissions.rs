@@ -309,3 +309,75 @@ fn what_the_new_token_does_not_allow_ends() {
     node.does(api, publish(FAR, "y"));
     check(node.hears(ann), &["chat:b a1 y (new epoch)"]);
 }
+
+#[test]
+fn who_says_nothing_keeps_no_place() {
+    let mut node =
+        Node::with(Limits { first_command: Duration::from_secs(10), ..Limits::default() }, ring_of(10));
+    let (silent, ann) = (node.open(0, None), node.open(1, None));
+    node.asks(ann, ping());
+    node.pass(Duration::from_secs(9));
+    assert!(node.closed.is_empty());
+    node.pass(Duration::from_secs(2));
+    assert_eq!(node.closed, [(silent, 4401)]);
+    // Whoever has said something has no such time.
+    node.pass(Duration::from_secs(1_000));
+    assert_eq!(node.closed.len(), 1);
+}
+
+#[test]
+fn a_publish_behind_its_subscribe_waits_for_what_becomes_of_it() {
+    let mut node = node(Namespace { publish: Rule::Subscribers, ..Namespace::of_kind(Kind::Log) });
+    let ann = node.open(0, Some("ann"));
+    node.hold_reads = true;
+    node.send(ann, subscribe(NEAR, Start::Next).id(1));
+    node.send(ann, publish(NEAR, "x").id(2));
+    node.settle();
+    check(node.hears(ann), &[]);
+    node.hold_reads = false;
+    node.settle();
+    let heard = node.hears(ann);
+    assert!(heard[0].starts_with("[1] subscribed") && heard[1].starts_with("[2] published"), "{heard:?}");
+    node.does(ann, unsubscribe(NEAR));
+    // One that is refused makes no subscriber.
+    node.store.failing_reads = 1;
+    let far = "chat:b";
+    node.send(ann, subscribe(far, Start::Next).id(3));
+    node.send(ann, publish(far, "x").id(4));
+    node.settle();
+    let heard = node.hears(ann).join("; ");
+    assert!(heard.contains("[3] error not_available") && heard.contains("[4] error forbidden"), "{heard}");
+}
+
+#[test]
+fn who_may_no_longer_see_who_is_there_is_told_no_more_of_it() {
+    let chat =
+        Namespace { subscribe: Rule::Token, presence: PresenceMode::Full, ..Namespace::of_kind(Kind::Log) };
+    let mut node = node(chat);
+    knows(&mut node, "t1", user("ann", &[(NEAR, ALL)], None));
+    knows(&mut node, "t2", user("ann", &[(NEAR, &ALL[..1])], None));
+    knows(&mut node, "bob", user("bob", &[(NEAR, ALL)], None));
+    let ann = enters(&mut node, "t1");
+    node.does(ann, watch(NEAR));
+    node.pass(Duration::from_secs(1));
+    node.hears(ann);
+    check(node.asks(ann, refresh("t2").id(1)), &["[1] refreshed, expires never"]);
+    let bob = enters(&mut node, "bob");
+    node.does(bob, watch(NEAR));
+    node.pass(Duration::from_secs(1));
+    check(node.hears(ann), &[]);
+}
+
+#[test]
+fn a_key_that_may_only_publish_changes_nothing_that_others_have_published() {
+    let mut node = node(Namespace::of_kind(Kind::Log));
+    let (first, second) = (node.open_unnamed(0), node.open_unnamed(0));
+    node.does(first, publish(NEAR, "hi"));
+    let only = Grant { channels: ChannelPattern::all(), can: [Capability::Publish].into_iter().collect() };
+    let access = Access { standing: Standing::Server, allow: vec![only], ..Access::default() };
+    let writer = node.open_as(0, Identity { named: false, access: Arc::new(access), ..identity("writer") });
+    for op in [Op::Edit, Op::Delete] {
+        check(node.asks(writer, about(op, 1).id(1)), &["[1] error forbidden chat:a"]);
+    }
+    assert!(node.asks(second, about(Op::Delete, 1).id(2))[0].contains("published"), "it may moderate");
+}

@@ -91,8 +91,8 @@ impl AuthSettings {
             api_key(key, dir).map_err(|error| format!("api_keys, number {}: {error}", at + 1))
         });
         self.api_keys = keys.collect::<Result<_, _>>()?;
-        // Who has given out keys wants them asked for.
-        self.open_api &= self.api_keys.is_empty();
+        // Who has given out keys, or lets nobody in without a token, wants them asked for.
+        self.open_api &= self.api_keys.is_empty() && self.anonymous;
         Ok(())
     }
 }
@@ -109,6 +109,9 @@ fn jwks(table: &JwksTable) -> Result<JwksSettings, String> {
         Some("http") if is_here => {}
         Some("http") => return Err(wrong("is not https://: whoever is in between could give us keys")),
         _ => return Err(wrong("is not an https:// URL")),
+    }
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(wrong("has a user's name in it, which is not sent on"));
     }
     let refresh = table.refresh.as_deref().map(units::duration).transpose();
     let refresh = refresh.map_err(|error| format!("refresh: {error}"))?.unwrap_or(JWKS_REFRESH);

@@ -268,6 +268,56 @@ async fn a_plain_room_asks_too() {
     assert_eq!(ann.text().await, "hi");
 }
 
+/// What is given to a session with its token is for those who can tell channels apart.
+#[tokio::test]
+async fn a_plain_room_hears_nothing_of_other_channels() {
+    let folder = Folder::with_config(CONFIG);
+    let server = Server::start(&folder);
+    let given = json!(["user:ann", "nowhere:x"]);
+    let token =
+        token(SECRET, &json!({ "sub": "ann", "iss": "tests", "exp": now() + 600, "channels": given }));
+    let mut room = Raw::upgraded(&server, &format!("/room/a?token={token}")).await;
+    room.send(TEXT, b"one").await;
+    assert_eq!(room.text().await, "one");
+    let bearer = format!("Bearer {API_KEY}");
+    let headers = [("Authorization", &*bearer), ("Content-Type", "application/json")];
+    let posted =
+        ask(&server, "POST", "/api/v1/channels/user:ann/messages", &headers, r#"{"data":"secret"}"#).await;
+    assert_eq!(posted.status, 200, "{posted:?}");
+    room.send(TEXT, b"two").await;
+    assert_eq!(room.text().await, "two");
+}
+
+/// Over HTTP too a repeat is known by its publisher, also where the token names nobody.
+#[tokio::test]
+async fn one_token_without_a_name_is_one_publisher() {
+    let folder = Folder::with_config(CONFIG);
+    let server = Server::start(&folder);
+    let allow = json!([{ "channels": "chat:*", "can": ["publish"] }]);
+    let nameless = token(SECRET, &json!({ "iss": "tests", "exp": now() + 600, "allow": allow }));
+    let bearer = format!("Bearer {nameless}");
+    let headers = [("Authorization", &*bearer), ("Content-Type", "application/json")];
+    let target = "/api/v1/channels/chat:a/messages";
+    let mut offsets = Vec::new();
+    for _ in 0..2 {
+        let posted = ask(&server, "POST", target, &headers, r#"{"data":1,"key":"k1"}"#).await.json();
+        offsets.push(posted["offset"].clone());
+    }
+    assert_eq!(offsets, [1, 1]);
+}
+
+/// A user that the token does not name stays who it was.
+#[tokio::test]
+async fn a_token_without_a_name_can_be_renewed() {
+    let folder = Folder::with_config(CONFIG);
+    let server = Server::start(&folder);
+    let nameless = || token(SECRET, &json!({ "iss": "tests", "exp": now() + 600 }));
+    let (mut guest, welcome) = connect(&server, &nameless()).await;
+    assert_eq!(welcome["type"], "welcome", "{welcome}");
+    let refreshed = guest.ask(json!({ "type": "refresh", "token": nameless() })).await;
+    assert_eq!(refreshed["type"], "refreshed", "{refreshed}");
+}
+
 #[tokio::test]
 async fn no_secret_and_no_payload_is_ever_in_the_log() {
     const PAYLOAD: &str = "a payload that nobody logs";
