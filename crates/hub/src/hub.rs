@@ -84,6 +84,15 @@ impl Hub {
         self.timers.next()
     }
 
+    /// From now on these are the namespaces and their rules. Each of those that were there has to be there still, with the
+    /// same kind. Who follows what it may not follow any more is told `unsubscribed`.
+    pub fn configure(&mut self, now: Moment, namespaces: &Arc<Namespaces>, out: &mut Vec<Output>) {
+        let mut cx = Context { now, peers: &mut self.peers, timers: &mut self.timers, out };
+        self.shard.configure(namespaces);
+        self.sessions.configure(namespaces, &mut cx);
+        self.settle(now, out);
+    }
+
     /// Says how many messages the queue to `worker` has room for. At least once per turn.
     pub fn handle_room(&mut self, now: Moment, worker: u16, free: usize, out: &mut Vec<Output>) {
         self.peers.set_room(worker, free);

@@ -162,6 +162,16 @@ impl Shard {
         }
     }
 
+    /// These are the namespaces from now on.
+    pub(crate) fn configure(&mut self, namespaces: &Arc<Namespaces>) {
+        self.namespaces = Arc::clone(namespaces);
+        for (name, channel) in &mut self.channels {
+            if let Some(namespace) = namespaces.of(name) {
+                channel.namespace = Arc::clone(namespace);
+            }
+        }
+    }
+
     pub(crate) fn handle_ask(&mut self, ask: Ask, cx: &mut Context<'_>) {
         self.handling = Some(Handling::ask(&ask));
         self.handle_asked(ask, cx);

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The addresses that have connections. Of IPv6 the first 64 bits count: who has one address there has that many.
 #[derive(Debug)]
 pub struct Addresses {
-    max: usize,
+    max: AtomicUsize,
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -15,7 +16,12 @@ impl Addresses {
     /// Each may have so many connections.
     #[must_use]
     pub fn up_to(max: usize) -> Self {
-        Self { max, held: Mutex::default() }
+        Self { max: AtomicUsize::new(max), held: Mutex::default() }
+    }
+
+    /// From now on each may have so many. Who has more keeps them.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// One more connection of `address`; `None` if it has as many as it may.
@@ -23,7 +29,7 @@ impl Addresses {
         let address = network_of(address);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.entry(address).or_default();
-        if *count >= self.max {
+        if *count >= self.max.load(Ordering::Relaxed) {
             return None;
         }
         *count += 1;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use trunkline_backend::{Answer, Sink};
 use trunkline_hub::SessionId;
-use trunkline_model::{Admitted, Command, Fault, Identity, Payload, Reply, Secret};
+use trunkline_model::{Admitted, Command, Fault, Identity, Namespaces, Payload, Reply, Secret};
 use trunkline_ws_proto::DeflateParams;
 
 use crate::connection::Protocol;
@@ -46,6 +46,8 @@ pub(crate) enum Mail {
     Called { call: u64, result: Result<Payload, Fault> },
     /// What the door says of a session.
     Door { session: SessionId, answer: Result<Box<Admitted>, Fault> },
+    /// These are the namespaces from now on.
+    Configure(Arc<Namespaces>),
     /// Ask everyone to leave, each at a moment of its own within this time.
     Leave { within: Duration },
     /// End: answer what was read, say goodbye, stop.

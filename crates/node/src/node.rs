@@ -119,6 +119,15 @@ impl Node {
         Ok(Self { handles, threads, connections })
     }
 
+    /// From now on these are the namespaces and their rules. Each of those that were there has to be there still, with the
+    /// same kind. Clients that follow what they may not follow any more are told `unsubscribed`.
+    pub fn configure(&self, namespaces: &Arc<Namespaces>) {
+        for handle in &self.handles {
+            // A worker that has ended already needs no telling.
+            let _ = handle.send(Mail::Configure(Arc::clone(namespaces)));
+        }
+    }
+
     /// Closes the listener and asks every client that speaks `trunkline.v1` to leave at a moment of its own within this
     /// time (`goaway`), so that they do not all come to the next server at once. All else goes on as usual, publishes
     /// included; [`Node::connections`] tells when they have gone, and [`Node::stop`] ends it.

@@ -69,6 +69,7 @@ impl Worker {
                 }
                 Mail::Door { session, answer } => self.hear_door(now, session, answer),
                 Mail::Called { call, result } => self.called(now, call, result),
+                Mail::Configure(namespaces) => self.hub.configure(now, &namespaces, &mut self.outputs),
                 Mail::Leave { within } => self.ask_to_leave(now, within),
                 Mail::Drain => self.begin_drain(),
             }

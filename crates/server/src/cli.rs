@@ -1,7 +1,6 @@
 //! The command line: verbs, flags, exit codes. What they do is elsewhere.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,9 +20,12 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
     /// Run a server for development: open to everyone on this machine, and to nobody else.
-    Dev(DevOptions),
+    Dev(ServerOptions),
     /// Run a server for others: it lets in who has a token, and starts with nothing that anyone could misuse.
-    Serve(ServeOptions),
+    Serve(ServerOptions),
+    /// Look at a configuration without starting a server.
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Make a token, or look into one.
     #[command(subcommand)]
     Token(TokenVerb),
@@ -37,36 +39,77 @@ pub(crate) enum Verb {
     Restore(RestoreOptions),
 }
 
-#[derive(Args, Debug)]
-pub(crate) struct DevOptions {
-    /// Where to listen: a loopback address and a port (0 picks a free one).
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", env = "TRUNKLINE_LISTEN")]
-    pub(crate) listen: SocketAddr,
-    /// The directory of the database; made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
-    pub(crate) data: PathBuf,
-    /// A TOML file with namespaces; see docs/reference/configuration.md.
-    #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// Worker threads; one per core if not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) workers: Option<u16>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServeOptions {
-    /// Where to listen: an address and a port. One beyond this machine needs `plaintext = true`.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000", env = "TRUNKLINE_LISTEN")]
-    pub(crate) listen: SocketAddr,
-    /// The directory of the database; made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
-    pub(crate) data: PathBuf,
+/// What a server is started with. Each is laid over the configuration file; see `config`.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct ServerOptions {
+    /// Where to listen: an address and a port (0 picks a free one) [default: 127.0.0.1:8000] [env: TRUNKLINE_LISTEN]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
+    /// The directory of the database; made if it is not there [default: ./trunkline-data] [env: TRUNKLINE_DATA]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// Worker threads; one per core if not given [env: TRUNKLINE_WORKERS]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<String>,
     /// The TOML file that says who may do what; see docs/reference/configuration.md.
     #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Worker threads; one per core if not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) workers: Option<u16>,
+    /// A setting, over the file and the environment, like `server.drain.within=5s`. Several times for several.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+impl ServerOptions {
+    /// What flags say: the flag, the key of the configuration, and the value.
+    pub(crate) fn said(&self) -> impl Iterator<Item = (&'static str, String, String)> {
+        let short = [
+            ("--listen", "server.listen", &self.listen),
+            ("--data", "server.data", &self.data),
+            ("--workers", "server.workers", &self.workers),
+        ];
+        let short =
+            short.into_iter().filter_map(|(flag, key, value)| Some((flag, key.to_owned(), value.clone()?)));
+        short.chain(self.set.iter().map(|(key, value)| ("--set", key.clone(), value.clone())))
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it like `server.drain.within=5s`")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ConfigVerb {
+    /// Say whether a server would start with this configuration, and what is wrong with it if not.
+    Check(ConfigOptions),
+    /// Print all settings that count, as a configuration file. Secrets are left out.
+    Show(ShowOptions),
+    /// Print a JSON Schema of the configuration file, for editors.
+    Schema,
+    /// Make the tables of docs/reference/configuration.md anew.
+    #[command(hide = true)]
+    Reference {
+        /// The page.
+        page: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigOptions {
+    /// As `trunkline dev` would take it, not `trunkline serve`.
+    #[arg(long)]
+    pub(crate) dev: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowOptions {
+    /// Say of each where it comes from.
+    #[arg(long)]
+    pub(crate) origin: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
 }
 
 #[derive(Subcommand, Debug)]

@@ -2,7 +2,7 @@
 //! session, `<id>.<mac>`, signed by the server so that it survives a restart.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -67,7 +67,7 @@ impl GuestDoor {
 pub(crate) struct ServerDoor {
     guests: GuestDoor,
     keys: Arc<KeyRing>,
-    settings: AuthSettings,
+    settings: RwLock<Arc<AuthSettings>>,
 }
 
 impl ServerDoor {
@@ -77,12 +77,22 @@ impl ServerDoor {
     /// There is a set of keys to be fetched, and that cannot even be tried.
     pub(crate) fn new(key: &[u8], settings: AuthSettings) -> Result<Self, String> {
         let keys = KeyRing::start(settings.verifier.clone(), settings.jwks.clone())?;
-        Ok(Self { guests: GuestDoor::new(key), keys, settings })
+        Ok(Self { guests: GuestDoor::new(key), keys, settings: RwLock::new(Arc::new(settings)) })
+    }
+
+    /// From now on it is a door by these settings. Who is in stays in, until the time of their token is over.
+    pub(crate) fn configure(&self, settings: AuthSettings) {
+        self.keys.configure(settings.verifier.clone());
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    fn settings(&self) -> Arc<AuthSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Who comes without a token.
     fn without_token(&self, session: Option<&Secret>) -> Result<Admitted, Fault> {
-        if self.settings.anonymous {
+        if self.settings().anonymous {
             return Ok(Admitted { identity: self.guests.guest(session), channels: Vec::new() });
         }
         let message = "this server lets nobody in without a token: send one in `connect`, as the subprotocol \
@@ -91,7 +101,7 @@ impl ServerDoor {
     }
 
     fn check_has_keys(&self) -> Result<(), Fault> {
-        if self.settings.verifier.keys.is_empty() && self.settings.jwks.is_none() {
+        if self.settings().verifier.keys.is_empty() && self.settings().jwks.is_none() {
             let message =
                 "this server has no keys to verify tokens with; [[auth.keys]] in its configuration has them";
             return Err(Fault::new(ErrorCode::Unauthorized, message));
@@ -105,7 +115,7 @@ impl ServerDoor {
     /// `unauthorized` or `token_expired`.
     pub(crate) async fn caller(&self, bearer: Option<&Secret>) -> Result<Identity, Fault> {
         let Some(bearer) = bearer else {
-            return if self.settings.open_api {
+            return if self.settings().open_api {
                 Ok(api_identity(
                     "api",
                     vec![Grant { channels: ChannelPattern::all(), can: Capabilities::all() }],
@@ -115,7 +125,7 @@ impl ServerDoor {
                 Err(Fault::new(ErrorCode::Unauthorized, message))
             };
         };
-        if let Some(key) = ApiKey::find(&self.settings.api_keys, bearer.reveal()) {
+        if let Some(key) = ApiKey::find(&self.settings().api_keys, bearer.reveal()) {
             return Ok(api_identity(&format!("api:{}", key.name), key.allow.clone()));
         }
         self.check_has_keys()?;

@@ -22,12 +22,35 @@ pub(crate) struct ConfigFile {
     pub(crate) auth: Option<AuthTable>,
     /// The port, and what is there.
     pub(crate) server: Option<ServerTable>,
+    /// How much of everything there may be.
+    pub(crate) limits: Option<CapsTable>,
+}
+
+/// `[limits]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default, expecting = "a table, like { connections = 15000 }")]
+pub(crate) struct CapsTable {
+    pub(crate) connections: Option<usize>,
+    /// Of one address.
+    pub(crate) connections_per_address: Option<usize>,
+    /// Of one session.
+    pub(crate) subscriptions: Option<usize>,
+    /// What may wait for one client.
+    pub(crate) outbox: Option<String>,
+    /// How long one may take.
+    pub(crate) handshake: Option<String>,
 }
 
 /// `[server]`
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields, default, expecting = "a table, like { origins = [] }")]
 pub(crate) struct ServerTable {
+    /// Where it listens.
+    pub(crate) listen: Option<String>,
+    /// Where the database is.
+    pub(crate) data: Option<String>,
+    /// Worker threads.
+    pub(crate) workers: Option<u16>,
     /// Pages of others that may connect.
     pub(crate) origins: Vec<String>,
     /// Whether `/echo` is there.
@@ -38,8 +61,6 @@ pub(crate) struct ServerTable {
     pub(crate) plaintext: Option<bool>,
     /// Proxies whose word counts.
     pub(crate) proxies: Option<Vec<String>>,
-    /// How many connections each address may have.
-    pub(crate) connections_per_address: Option<usize>,
     /// How it ends.
     pub(crate) drain: Option<DrainTable>,
 }

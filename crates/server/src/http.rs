@@ -40,6 +40,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// What the endpoints have in common with the rest of the server.
+pub(crate) struct Shared {
+    pub(crate) door: Arc<ServerDoor>,
+    pub(crate) origins: Origins,
+    pub(crate) ready: Readiness,
+}
+
 /// Speaks HTTP/1.1 on every accepted connection.
 pub(crate) struct Http {
     router: Router,
@@ -49,14 +56,9 @@ pub(crate) struct Http {
 
 impl Http {
     /// The endpoints. `terms` are those of WebSockets.
-    pub(crate) fn new(
-        limits: &Limits,
-        terms: Terms,
-        door: Arc<ServerDoor>,
-        (server, ready): (ServerSettings, Readiness),
-    ) -> Self {
-        let ServerSettings { local, origins, echo, pages, proxies, .. } = server;
-        let origins = Origins::new(origins);
+    pub(crate) fn new(limits: &Limits, terms: Terms, server: ServerSettings, shared: Shared) -> Self {
+        let ServerSettings { local, echo, pages, proxies, .. } = server;
+        let Shared { door, origins, ready } = shared;
         let guard = origins.clone();
         let mut router = Router::new()
             .route("/ws", any(upgrade::session))

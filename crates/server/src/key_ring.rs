@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode, Uri};
 use tokio::sync::{Notify, watch};
-use trunkline_auth::{Claims, Denied, KeySet, Verifier};
+use trunkline_auth::{Claims, Denied, Key, KeySet, Verifier};
 use trunkline_model::{ErrorCode, Fault, Timestamp};
 
 use crate::outgoing::{self, whole};
@@ -41,6 +41,8 @@ pub(crate) struct JwksSettings {
 /// All keys there are.
 pub(crate) struct KeyRing {
     verifier: RwLock<Arc<Verifier>>,
+    /// What it is made of.
+    sources: Mutex<Sources>,
     /// Whether there is a set to be fetched.
     fetches: bool,
     /// How long after a fetch unknown keys are just unknown: who invents names does not make us ask the provider.
@@ -49,6 +51,14 @@ pub(crate) struct KeyRing {
     state: Mutex<State>,
     /// How many fetches have ended.
     ended: watch::Sender<u64>,
+}
+
+/// Where keys come from.
+struct Sources {
+    /// What is configured.
+    configured: Verifier,
+    /// Those of the set.
+    fetched: Vec<Key>,
 }
 
 /// How fetching has gone.
@@ -68,6 +78,7 @@ impl KeyRing {
     pub(crate) fn start(verifier: Verifier, settings: Option<JwksSettings>) -> Result<Arc<Self>, String> {
         let ring = Arc::new(Self {
             verifier: RwLock::new(Arc::new(verifier.clone())),
+            sources: Mutex::new(Sources { configured: verifier, fetched: Vec::new() }),
             fetches: settings.is_some(),
             rest: settings.as_ref().map_or(REST, |settings| REST.min(settings.refresh)),
             wanted: Notify::new(),
@@ -80,14 +91,27 @@ impl KeyRing {
             let (runtime, keeper) = (runtime.map_err(|error| error.to_string())?, Arc::clone(&ring));
             std::thread::Builder::new()
                 .name("key-set".to_owned())
-                .spawn(move || runtime.block_on(keeper.keep(&client, &settings, &verifier)))
+                .spawn(move || runtime.block_on(keeper.keep(&client, &settings)))
                 .map_err(|error| error.to_string())?;
         }
         Ok(ring)
     }
 
+    /// From now on these are the keys of the configuration, beside those of the set.
+    pub(crate) fn configure(&self, configured: Verifier) {
+        self.change(|sources| sources.configured = configured);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Sources)) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut sources);
+        let mut verifier = sources.configured.clone();
+        verifier.keys.extend(sources.fetched.iter().cloned());
+        *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verifier);
+    }
+
     /// Fetches the set again and again.
-    async fn keep(&self, client: &outgoing::Client, settings: &JwksSettings, configured: &Verifier) {
+    async fn keep(&self, client: &outgoing::Client, settings: &JwksSettings) {
         loop {
             let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch(client, &settings.url)).await;
             let fetched =
@@ -100,9 +124,7 @@ impl KeyRing {
                         skipped = set.skipped,
                         "the set of keys was fetched"
                     );
-                    let mut verifier = configured.clone();
-                    verifier.keys.extend(set.keys);
-                    *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(verifier);
+                    self.change(|sources| sources.fetched = set.keys);
                 }
                 Err(error) => {
                     tracing::warn!(url = %settings.url, error, "the set of keys could not be fetched; those that are known stay");

@@ -5,6 +5,7 @@
 //! ```text
 //!   cli ──▶ run ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
 //!       │                                        └─▶ rpc: the application's HTTP endpoint
+//!       ├─▶ config: check, show, schema
 //!       ├─▶ token: new, show ──▶ config, auth
 //!       ├─▶ copies: backup, restore ──▶ store-sqlite
 //!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
@@ -38,13 +39,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, TokenVerb, Verb};
+use crate::cli::{Cli, ConfigVerb, TokenVerb, Verb};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Dev(options) => run::dev(&options),
         Verb::Serve(options) => run::serve(&options),
+        Verb::Config(ConfigVerb::Check(options)) => config::check(&options),
+        Verb::Config(ConfigVerb::Show(options)) => config::show(&options),
+        Verb::Config(ConfigVerb::Schema) => config::schema(),
+        Verb::Config(ConfigVerb::Reference { page }) => config::refresh_reference(&page),
         Verb::Token(TokenVerb::New(options)) => token::new(&options),
         Verb::Token(TokenVerb::Show(options)) => token::show(&options),
         Verb::Pub(options) => remote::publish(&options),

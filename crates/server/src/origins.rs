@@ -1,6 +1,8 @@
 //! Which pages may talk to this server, beside its own: for WebSocket handshakes, for requests that change something, and
 //! for what a browser lets a page read (CORS, Fetch standard section 3.2).
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -16,13 +18,18 @@ const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 /// The origins whose pages may connect and use the API, beside those of the same host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
-    listed: Vec<String>,
+    listed: Arc<RwLock<Vec<String>>>,
 }
 
 impl Origins {
     /// These, each as `scheme://host` or `scheme://host:port`.
     pub(crate) fn new(listed: Vec<String>) -> Self {
-        Self { listed }
+        Self { listed: Arc::new(RwLock::new(listed)) }
+    }
+
+    /// From now on these.
+    pub(crate) fn set(&self, listed: Vec<String>) {
+        *self.listed.write().unwrap_or_else(PoisonError::into_inner) = listed;
     }
 
     /// Whether a request with these headers comes from no page, from one of this host, or from one that is listed.
@@ -36,7 +43,8 @@ impl Origins {
     fn lists(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         let is_this = |listed: &String| listed.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
-        self.listed.iter().any(is_this).then(|| origin.clone())
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        listed.iter().any(is_this).then(|| origin.clone())
     }
 
     /// Lets listed pages read answers, answers their preflights, and refuses what others would change.

@@ -1,5 +1,5 @@
 //! `trunkline dev`: a server for development, open to everyone on this machine and to nobody else. `trunkline serve`: one for
-//! others, that lets in who has a token.
+//! others, that lets in who has a token. SIGHUP makes either read its configuration again.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -9,139 +9,156 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trunkline_backend::Retentions;
+use trunkline_backend::{Retentions, Store};
 use trunkline_model::{ChannelName, Limits, Namespaces};
-use trunkline_node::{Addresses, Inboxes, Node, NodeConfig, Rpc};
+use trunkline_node::{Addresses, Door, Inboxes, Node, NodeConfig, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
-use crate::cli::{DevOptions, Failure, ServeOptions};
-use crate::config::{Drain, EXAMPLE};
+use crate::cli::{Failure, ServerOptions};
+use crate::config::{Configuration, Drain, FRAME_PER_MESSAGE, LimitSettings, Mode, Settings};
 use crate::door::{KEY_SIZE, ServerDoor};
-use crate::http::{Http, Readiness};
+use crate::files;
+use crate::http::{Http, Readiness, Shared};
+use crate::origins::Origins;
 use crate::rpc::Application;
 use crate::upgrade::Terms;
-use crate::{config::Settings, files};
 
 /// How often it is looked whether a worker has died.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether all clients have left.
 const LEAVING_WATCH: Duration = Duration::from_millis(50);
-/// A frame may be so many times larger than a message before it is more than an error.
-const FRAME_PER_MESSAGE: usize = 4;
 
 /// Runs until Ctrl-C or SIGTERM.
-pub(crate) fn dev(options: &DevOptions) -> anyhow::Result<()> {
-    let DevOptions { listen, data, config, workers } = options;
+pub(crate) fn dev(options: &ServerOptions) -> anyhow::Result<()> {
     start_logging();
-    let mut settings = Settings::dev();
-    if let Some(path) = config {
-        settings.read_over(path)?;
-    }
-    refuse_other_machines(*listen)?;
-    run(settings, *listen, data, *workers, announce_dev)
+    let (settings, layers) = Settings::read(Mode::Dev, options)?;
+    refuse_other_machines(settings.server.listen)?;
+    run(settings, Configuration { mode: Mode::Dev, options: options.clone(), layers })
 }
 
 /// Runs until Ctrl-C or SIGTERM, if the configuration is one to meet strangers with.
-pub(crate) fn serve(options: &ServeOptions) -> anyhow::Result<()> {
-    let ServeOptions { listen, data, config, workers } = options;
-    let Some(path) = config else {
-        let message = format!(
-            "`trunkline serve` needs a configuration that says who may do what:\n{EXAMPLE}\n  trunkline serve --config \
-             trunkline.toml\n\n`trunkline dev` needs none, and is open to everyone on this machine"
-        );
-        return Err(Failure::Usage(message).into());
-    };
+pub(crate) fn serve(options: &ServerOptions) -> anyhow::Result<()> {
     start_logging();
-    let mut settings = Settings::serve();
-    settings.read_over(path)?;
-    let faults = settings.faults(*listen);
-    if !faults.is_empty() {
-        let message = format!("{} is not safe to serve with:\n\n- {}", path.display(), faults.join("\n- "));
-        return Err(Failure::Usage(message).into());
-    }
-    run(settings, *listen, data, *workers, announce_serve)
+    let (settings, layers) = Settings::to_serve(options)?;
+    run(settings, Configuration { mode: Mode::Serve, options: options.clone(), layers })
 }
 
-fn run(
-    settings: Settings,
-    address: SocketAddr,
-    data: &Path,
-    workers: Option<u16>,
-    announce: fn(SocketAddr, &Path) -> io::Result<()>,
-) -> anyhow::Result<()> {
-    let listener = listen(address)?;
+fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
+    let (mode, data) = (configuration.mode, settings.server.data.clone());
+    let listener = listen(settings.server.listen)?;
     let address = listener.local_addr()?;
-    let (drain, ready) = (settings.server.drain, Readiness::default());
-    let node = start(data, workers, settings, listener, ready.clone())?;
+    let mut server = start(settings, configuration, listener)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
-    let (mut interrupted, mut terminated) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut signals = Signals::listen()?;
     drop(entered);
-    announce(address, data)?;
-    runtime.block_on(wait_for_end(&node, &mut interrupted, &mut terminated));
+    match mode {
+        Mode::Dev => announce_dev(address, &data)?,
+        Mode::Serve => announce_serve(address, &data)?,
+    }
+    runtime.block_on(wait_for_end(&mut server, &mut signals));
     // A second signal does not wait for anybody.
-    let hurry = std::thread::spawn(move || runtime.block_on(hurry(interrupted, terminated)));
-    send_away(&node, &ready, drain);
-    node.stop();
-    let ended = node.join().context("a worker has failed");
+    let hurry = std::thread::spawn(move || runtime.block_on(hurry(signals)));
+    send_away(&server);
+    server.node.stop();
+    let ended = server.node.join().context("a worker has failed");
     drop(hurry);
     ended
 }
 
-fn start(
-    data: &Path,
-    workers: Option<u16>,
-    settings: Settings,
-    listener: TcpListener,
-    ready: Readiness,
-) -> anyhow::Result<Node> {
-    let Settings { namespaces, compression, rpc, auth, server, .. } = settings;
+fn start(settings: Settings, configuration: Configuration, listener: TcpListener) -> anyhow::Result<Server> {
+    let Settings { namespaces, compression, rpc, auth, server, limits, .. } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
     let terms = Terms {
         rooms: namespaces.of(&room).is_some(),
         compression: compression.is_some(),
         cookie: auth.cookie.as_deref().map(Arc::from),
     };
-    let mut limits = limits(&namespaces)?;
+    let mut caps = caps(&namespaces, &limits)?;
     if !auth.anonymous {
         // Who has shown nothing keeps no place from others.
-        limits.first_command = limits.handshake_timeout;
+        caps.first_command = caps.handshake_timeout;
     }
-    limits.call_timeout = rpc.as_ref().and_then(|rpc| rpc.timeout).unwrap_or(limits.call_timeout);
-    let application = rpc.map(|rpc| Application::new(rpc.url, limits.call_answer_max)).transpose();
+    caps.call_timeout = rpc.as_ref().map_or(caps.call_timeout, |rpc| rpc.timeout);
+    let application = rpc.map(|rpc| Application::new(rpc.url, caps.call_answer_max)).transpose();
     let application = application.map_err(|error| anyhow::anyhow!("[rpc]: {error}"))?;
-    let workers = workers.unwrap_or_else(|| {
+    let workers = server.workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         u16::try_from(cores.min(256)).unwrap_or(1)
     });
     let inboxes = Inboxes::new(workers);
     let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
-    let store = SqliteStore::open(data, inboxes.sink(), kept)?;
+    let store = Arc::new(SqliteStore::open(&server.data, inboxes.sink(), kept)?);
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
     let door = Arc::new(door);
-    let addresses = server.connections_per_address.map(|max| Arc::new(Addresses::up_to(max)));
+    let addresses = Arc::new(Addresses::up_to(limits.connections_per_address.unwrap_or(usize::MAX)));
+    let (origins, ready) = (Origins::new(server.origins.clone()), Readiness::default());
+    let (drain, proxies, caps) = (server.drain, server.proxies.clone(), Arc::new(caps));
+    let shared = Shared { door: Arc::clone(&door), origins: origins.clone(), ready: ready.clone() };
     let config = NodeConfig {
-        addresses,
-        proxies: server.proxies.clone(),
-        http: Arc::new(Http::new(&limits, terms, Arc::clone(&door), (server, ready))),
-        limits: Arc::new(limits),
+        addresses: Some(Arc::clone(&addresses)),
+        proxies,
+        http: Arc::new(Http::new(&caps, terms, server, shared)),
+        limits: Arc::clone(&caps),
         namespaces: Arc::new(namespaces),
-        store: Arc::new(store),
+        store: Arc::clone(&store) as Arc<dyn Store>,
         deflate: compression.unwrap_or_default(),
-        door,
+        door: Arc::clone(&door) as Arc<dyn Door>,
         rpc: application.map(|application| Arc::new(application) as Arc<dyn Rpc>),
         listener,
     };
-    Node::start(config, inboxes).context("the workers could not be started")
+    let node = Node::start(config, inboxes).context("the workers could not be started")?;
+    Ok(Server { node, configuration, caps, store, door, addresses, origins, ready, drain })
 }
 
-fn limits(namespaces: &Namespaces) -> Result<Limits, Failure> {
+/// A running server, and what of it can be changed.
+struct Server {
+    node: Node,
+    configuration: Configuration,
+    caps: Arc<Limits>,
+    store: Arc<SqliteStore>,
+    door: Arc<ServerDoor>,
+    addresses: Arc<Addresses>,
+    origins: Origins,
+    ready: Readiness,
+    drain: Drain,
+}
+
+impl Server {
+    /// Reads the configuration anew and takes over what has changed: all of it, or nothing.
+    fn reload(&mut self) {
+        match self.take_over() {
+            Ok(0) => tracing::info!("the configuration was read again; nothing has changed"),
+            Ok(changed) => tracing::info!(changed, "the configuration was read again and taken over"),
+            Err(error) => {
+                tracing::error!("the configuration was read again, and nothing of it taken over: {error}")
+            }
+        }
+    }
+
+    /// How many settings have changed.
+    fn take_over(&mut self) -> Result<usize, String> {
+        let (settings, changed) = self.configuration.read_again(&self.caps)?;
+        let namespaces = Arc::new(settings.namespaces);
+        self.drain = settings.server.drain;
+        self.addresses.set_max(settings.limits.connections_per_address.unwrap_or(usize::MAX));
+        self.origins.set(settings.server.origins);
+        self.store.set_retentions(Retentions::from(&*namespaces));
+        self.door.configure(settings.auth);
+        self.node.configure(&namespaces);
+        Ok(changed)
+    }
+}
+
+fn caps(namespaces: &Namespaces, said: &LimitSettings) -> Result<Limits, Failure> {
     let defaults = Limits::default();
     Ok(Limits {
-        connections: defaults.connections.min(files::connections_max()?),
+        connections: said.connections.min(files::connections_max()?),
+        subscriptions: said.subscriptions,
+        outbox_bytes: said.outbox,
+        handshake_timeout: said.handshake,
         frame_size_max: defaults.frame_size_max.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
         http_body: defaults.http_body.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
         ..defaults
@@ -218,14 +235,32 @@ fn own_name() -> String {
     program.strip_prefix(&here).unwrap_or(&program).display().to_string()
 }
 
-async fn wait_for_end(node: &Node, interrupted: &mut Signal, terminated: &mut Signal) {
+/// What this process is told from outside.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     loop {
         tokio::select! {
-            _ = interrupted.recv() => return,
-            _ = terminated.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.terminate.recv() => return,
+            _ = signals.hangup.recv() => server.reload(),
             _ = watch.tick() => {
-                if node.has_ended() {
+                if server.node.has_ended() {
                     return;
                 }
             }
@@ -235,12 +270,13 @@ async fn wait_for_end(node: &Node, interrupted: &mut Signal, terminated: &mut Si
 
 /// Lets the clients go before the end: nobody new is sent here, then each leaves at a moment of its own. Over when all have
 /// left, or their time is.
-fn send_away(node: &Node, ready: &Readiness, drain: Drain) {
+fn send_away(server: &Server) {
+    let Server { node, ready, drain, .. } = server;
     ready.end();
-    if node.has_ended() || drain == Drain::default() {
+    if node.has_ended() || *drain == Drain::default() {
         return;
     }
-    let Drain { delay, within } = drain;
+    let Drain { delay, within } = *drain;
     tracing::info!(?delay, ?within, connections = node.connections(), "this server is about to end");
     std::thread::sleep(delay);
     node.leave(within);
@@ -251,10 +287,10 @@ fn send_away(node: &Node, ready: &Readiness, drain: Drain) {
     tracing::info!(connections = node.connections(), "the others are closed now");
 }
 
-async fn hurry(mut interrupted: Signal, mut terminated: Signal) {
+async fn hurry(mut signals: Signals) {
     let code = tokio::select! {
-        _ = interrupted.recv() => 130,
-        _ = terminated.recv() => 143,
+        _ = signals.interrupt.recv() => 130,
+        _ = signals.terminate.recv() => 143,
     };
     std::process::exit(code);
 }

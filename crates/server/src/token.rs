@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use trunkline_auth::{NewToken, look_into};
 use trunkline_model::{Capability, ChannelName, ChannelPattern, Grant, Timestamp};
 
-use crate::cli::{Failure, TokenNewOptions, TokenShowOptions};
-use crate::config::Settings;
+use crate::cli::{Failure, ServerOptions, TokenNewOptions, TokenShowOptions};
+use crate::config::{Mode, Settings};
 use crate::units;
 
 /// Prints a token that the servers of this configuration take.
@@ -71,9 +71,8 @@ pub(crate) fn show(options: &TokenShowOptions) -> anyhow::Result<()> {
 }
 
 fn read(path: &Path) -> Result<Settings, Failure> {
-    let mut settings = Settings::serve();
-    settings.read_over(path)?;
-    Ok(settings)
+    let options = ServerOptions { config: Some(path.to_owned()), ..ServerOptions::default() };
+    Ok(Settings::read(Mode::Serve, &options)?.0)
 }
 
 /// `chat:*=subscribe,publish`

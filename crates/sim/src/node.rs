@@ -343,6 +343,17 @@ impl Node {
         self.handle(worker, Input::Stored(answer));
     }
 
+    /// Tells every worker that these are the namespaces from now on.
+    pub fn configure(&mut self, namespaces: Namespaces) {
+        let namespaces = Arc::new(namespaces);
+        for worker in 0..self.workers() {
+            let mut out = Vec::new();
+            let now = self.now();
+            self.hubs[usize::from(worker)].configure(now, &namespaces, &mut out);
+            self.perform(worker, out);
+        }
+    }
+
     /// Tells every worker that time has passed.
     pub fn tick(&mut self) {
         for worker in 0..self.workers() {

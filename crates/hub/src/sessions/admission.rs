@@ -146,7 +146,7 @@ impl Sessions {
     }
 
     /// What the session follows and may not follow any more ends.
-    fn drop_forbidden(&mut self, id: SessionId, cx: &mut Context<'_>) {
+    pub(super) fn drop_forbidden(&mut self, id: SessionId, cx: &mut Context<'_>) {
         let namespaces = Arc::clone(&self.namespaces);
         let Some(session) = self.get_mut(id) else { return };
         let Phase::Open(identity) = &session.phase else { return };

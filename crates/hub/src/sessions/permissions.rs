@@ -2,14 +2,29 @@
 
 use std::sync::Arc;
 
-use trunkline_model::{Capability, ChannelName, Fault, Kind, Namespace, Start, Subscribe};
+use trunkline_model::{Capability, ChannelName, Fault, Kind, Namespace, Namespaces, Start, Subscribe};
 
 use super::Sessions;
 use crate::access::{capabilities, permit};
+use crate::bucket::Buckets;
 use crate::input::SessionId;
 use crate::session::Phase;
+use crate::shard::Context;
 
 impl Sessions {
+    /// These are the namespaces from now on. What sessions follow and may not follow any more ends.
+    pub(crate) fn configure(&mut self, namespaces: &Arc<Namespaces>, cx: &mut Context<'_>) {
+        self.namespaces = Arc::clone(namespaces);
+        // They are kept by namespace as it was.
+        self.buckets = Buckets::default();
+        let seated = self.slots.iter().zip(0..).filter_map(|(session, index)| {
+            session.as_ref().map(|session| SessionId { index, generation: session.generation })
+        });
+        for id in seated.collect::<Vec<_>>() {
+            self.drop_forbidden(id, cx);
+        }
+    }
+
     /// Why the session may not follow a channel like this, if so.
     pub(super) fn deny_subscribe(&mut self, id: SessionId, subscribe: &Subscribe) -> Option<Fault> {
         let namespaces = Arc::clone(&self.namespaces);

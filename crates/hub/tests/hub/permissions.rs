@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use trunkline_model::{
     Access, Action, Admitted, Capability, ChannelPattern, ClientId, Command, Connect, Edits, ErrorCode,
-    Fault, Grant, Identity, Kind, Limits, Namespace, Offset, Op, Payload, PresenceMode, Publish, Publisher,
-    Reference, Rule, Secret, Standing, Start, Timestamp, UserName,
+    Fault, Grant, Identity, Kind, Limits, Namespace, Namespaces, Offset, Op, Payload, PresenceMode, Publish,
+    Publisher, Reference, Rule, Secret, Standing, Start, Timestamp, UserName,
 };
 use trunkline_sim::words::*;
 use trunkline_sim::{Heard, Node, START, identity};
@@ -380,4 +380,34 @@ fn a_key_that_may_only_publish_changes_nothing_that_others_have_published() {
         check(node.asks(writer, about(op, 1).id(1)), &["[1] error forbidden chat:a"]);
     }
     assert!(node.asks(second, about(Op::Delete, 1).id(2))[0].contains("published"), "it may moderate");
+}
+
+#[test]
+fn new_rules_count_for_those_who_are_there() {
+    let open = Namespace::of_kind(Kind::Log);
+    let mut node = node(open.clone());
+    knows(&mut node, "a", user("ann", &[(NEAR, &[Capability::Subscribe])], None));
+    let (ann, bob) = (enters(&mut node, "a"), node.open(1, Some("bob")));
+    for who in [ann, bob] {
+        node.does(who, subscribe(NEAR, Start::Next));
+        node.does(who, subscribe("live:a", Start::Next));
+        node.hears(who);
+    }
+    let mut namespaces = Namespaces::default();
+    let small = Namespace { subscribe: Rule::Token, message_size_max: 4, ..open };
+    namespaces.insert("chat", small);
+    namespaces.insert("live", Namespace::of_kind(Kind::Signal));
+    namespaces.insert("news", Namespace::of_kind(Kind::Log));
+    node.configure(namespaces);
+    check(node.hears(ann), &[]);
+    let heard = node.hears(bob);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("Unsubscribed { channel: \"chat:a\", code: Forbidden"), "{heard:?}");
+    // Of all that are there, the limits count too.
+    check(node.asks(ann, publish(NEAR, "12345").id(1)), &["[1] error too_large chat:a"]);
+    node.does(bob, publish(NEAR, "1234"));
+    check(node.hears(ann), &["chat:a a1 bob: 1234 (new epoch)"]);
+    check(node.hears(bob), &[]);
+    node.does(ann, subscribe("news:a", Start::Next));
+    assert!(node.hears(ann)[0].contains("subscribed"));
 }

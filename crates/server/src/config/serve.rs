@@ -1,13 +1,12 @@
 //! What `trunkline serve` refuses to start with, each with the line that mends it.
 
-use std::net::SocketAddr;
-
 use trunkline_model::{Kind, Rule};
 
-use super::Settings;
+use super::{Layers, Mode, Settings};
+use crate::cli::{Failure, ServerOptions};
 
 /// What to write where nothing is written yet.
-pub(crate) const EXAMPLE: &str = r#"
+const EXAMPLE: &str = r#"
   # trunkline.toml
   [[auth.keys]]
   algorithm = "HS256"
@@ -20,8 +19,32 @@ pub(crate) const EXAMPLE: &str = r#"
 "#;
 
 impl Settings {
-    /// What is unsafe, or makes no sense, for a server that strangers reach at `address`.
-    pub(crate) fn faults(&self, address: SocketAddr) -> Vec<String> {
+    /// What these options come to, if it is something to meet strangers with.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] says what is wrong, and what to write instead.
+    pub(crate) fn to_serve(options: &ServerOptions) -> Result<(Self, Layers), Failure> {
+        let (settings, layers) = Self::read(Mode::Serve, options)?;
+        if options.config.is_none() && layers.namespaces().is_empty() {
+            let message = format!(
+                "`trunkline serve` needs a configuration that says who may do what:\n{EXAMPLE}\n  trunkline serve --config \
+                 trunkline.toml\n\n`trunkline dev` needs none, and is open to everyone on this machine"
+            );
+            return Err(Failure::Usage(message));
+        }
+        let faults = settings.faults();
+        if faults.is_empty() {
+            return Ok((settings, layers));
+        }
+        let file =
+            options.config.as_deref().map_or_else(|| "this".to_owned(), |path| path.display().to_string());
+        let faults = faults.join("\n- ");
+        Err(Failure::Usage(format!("{file}{} is not safe to serve with:\n\n- {faults}", layers.others())))
+    }
+
+    /// What is unsafe, or makes no sense, for a server that strangers reach.
+    fn faults(&self) -> Vec<String> {
+        let address = self.server.listen;
         let mut faults = Vec::new();
         if self.namespaces.names().next().is_none() {
             faults

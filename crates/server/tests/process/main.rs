@@ -14,6 +14,7 @@ mod bursts;
 mod by_hand;
 mod command_line;
 mod compression;
+mod configuration;
 mod fan_out;
 mod key_set;
 mod kill;

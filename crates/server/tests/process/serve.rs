@@ -249,7 +249,8 @@ async fn pages_of_listed_origins_may_connect_and_read_and_no_others() {
 
 #[tokio::test]
 async fn one_address_has_only_so_many_connections() {
-    let config = CONFIG.replace("[server]\n", "[server]\nconnections_per_address = 3\nproxies = []\n");
+    let config =
+        CONFIG.replace("[server]\n", "[limits]\nconnections_per_address = 3\n[server]\nproxies = []\n");
     let folder = folder(&config);
     let server = Server::serve(&folder);
     let mut lines = Vec::new();
@@ -272,7 +273,7 @@ async fn one_address_has_only_so_many_connections() {
 
 #[tokio::test]
 async fn behind_a_proxy_the_address_is_what_the_proxy_says() {
-    let config = CONFIG.replace("[server]\n", "[server]\nconnections_per_address = 2\n");
+    let config = CONFIG.replace("[server]\n", "[limits]\nconnections_per_address = 2\n[server]\n");
     let folder = folder(&config);
     let server = Server::serve(&folder);
     let open = async |address: &str| {

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -63,7 +63,11 @@ pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
     stderr: Option<JoinHandle<String>>,
+    log: Log,
 }
+
+/// What it has said to stderr up to now.
+type Log = Arc<Mutex<String>>;
 
 impl Server {
     /// Starts one on `folder` and waits until it is ready.
@@ -101,6 +105,14 @@ impl Server {
         Self::by(command, folder, &["--workers", "2"])
     }
 
+    /// The same, with these variables in its environment.
+    pub(crate) fn with_environment(folder: &Folder, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = Command::new("env");
+        command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
+        command.arg(env!("CARGO_BIN_EXE_trunkline"));
+        Self::by(command, folder, arguments)
+    }
+
     fn by(mut command: Command, folder: &Folder, arguments: &[&str]) -> Self {
         for variable in VARIABLES {
             command.env_remove(variable);
@@ -117,7 +129,8 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let stderr = read_all(child.stderr.take().expect("it is piped"));
+        let log = Log::default();
+        let stderr = read_all(child.stderr.take().expect("it is piped"), Arc::clone(&log));
         let (tell, ready) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         std::thread::spawn(move || {
@@ -132,7 +145,12 @@ impl Server {
             let _ = child.kill();
             panic!("the server did not become ready: {}", stderr.join().expect("the reader ends"));
         };
-        Self { child, address: address.parse().expect("an address"), stderr: Some(stderr) }
+        Self { child, address: address.parse().expect("an address"), stderr: Some(stderr), log }
+    }
+
+    /// Waits until it has said this to stderr.
+    pub(crate) async fn has_said(&self, words: &str) {
+        until(words, || self.log.lock().expect("nobody panics").contains(words).then_some(())).await;
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -238,11 +256,16 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-fn read_all(mut stream: impl std::io::Read + Send + 'static) -> JoinHandle<String> {
+/// Reads to the end, and shows what has come by then in `log`.
+fn read_all(stream: impl std::io::Read + Send + 'static, log: Log) -> JoinHandle<String> {
     std::thread::spawn(move || {
-        let mut text = Vec::new();
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
         // What came before an error is all there is.
-        let _ = stream.by_ref().read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
+        while stream.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            log.lock().expect("nobody panics").push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+        log.lock().expect("nobody panics").clone()
     })
 }

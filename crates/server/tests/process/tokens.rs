@@ -47,13 +47,13 @@ subscribe = "user"
 publish = "subscribers"
 "#;
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since_1970.expect("the clock is set").as_secs()
 }
 
 /// A token with these claims, made without the server's own crates.
-fn token(secret: &str, claims: &Value) -> String {
+pub(crate) fn token(secret: &str, claims: &Value) -> String {
     let head = BASE64.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
     let signed = format!("{head}.{}", BASE64.encode(claims.to_string()));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length");

@@ -104,8 +104,8 @@ async fn a_configuration_that_is_wrong_is_named() {
     let output = dev(&data, &["--config", missing.to_str().expect("UTF-8")]).await;
     check(&output, 2, &[missing.to_str().expect("UTF-8"), "cannot read"]);
     for (text, part) in [
-        ("[namespace.news]\nkind = \"log\"\nkept = 7\n", "unknown field `kept`"),
-        ("[namespaces.news]\nkind = \"log\"\n", "unknown field `namespaces`"),
+        ("[namespace.news]\nkind = \"log\"\nkept = 7\n", "did you mean `keep`?"),
+        ("[namespaces.news]\nkind = \"log\"\n", "did you mean `namespace`?"),
         ("[namespace.news]\nkind = \"lag\"\n", "`lag`"),
         ("[namespace.news]\n", "missing field `kind`"),
         ("[namespace.news]\nkind = \"log\"\nkeys = \"soon\"\n", "[namespace.news]: keys"),
