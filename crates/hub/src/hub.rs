@@ -71,6 +71,12 @@ impl Hub {
         self.shard.channels()
     }
 
+    /// How many subscriptions the sessions of this worker have. Looks at every channel that somebody here follows.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.sessions.subscriptions()
+    }
+
     /// What the channels of this worker hold of publications in memory, in bytes: at most [`Limits::hot_bytes`], but for
     /// one channel that was just opened. Looks at every channel.
     #[must_use]

@@ -24,6 +24,11 @@ pub(crate) struct Local {
 pub(crate) struct Locals(HashMap<ChannelName, Local>);
 
 impl Locals {
+    /// How many subscribers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.values().map(|local| local.sessions.len()).sum()
+    }
+
     /// A join was asked of the owner.
     pub(crate) fn joining(&mut self, channel: &ChannelName) {
         self.0.entry(channel.clone()).or_default().joining += 1;

@@ -1,16 +1,18 @@
 //! One WebSocket connection as a worker keeps it: socket, wire state, outbox, and flags. An entry of a slab;
 //! what happens with it is decided in `turn`.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use mio::net::TcpStream;
 use trunkline_hub::SessionId;
 use trunkline_model::close::CloseReason;
-use trunkline_model::{ChannelName, PresenceUpdate, Publication};
+use trunkline_model::{ChannelName, PresenceUpdate, Publication, UserName};
 use trunkline_ws_proto::{self as wire, CloseCode, DeflatePool, MessageKind, unmasked};
 
-use crate::addresses::Place;
 use crate::frame::{frame, presence_frame};
 use crate::outbox::{Outbox, Outboxes};
+use crate::places::Place;
 
 /// What is spoken on a WebSocket connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,7 +45,9 @@ pub(crate) struct Connection {
     pub(crate) drop_at: Option<u32>,
     pub(crate) flags: Flags,
     /// Its place among those of its address, where they are counted.
-    pub(crate) place: Option<Box<Place>>,
+    pub(crate) place: Option<Box<Place<IpAddr>>>,
+    /// Its place among those of its user, likewise.
+    pub(crate) user_place: Option<Box<Place<UserName>>>,
 }
 
 /// What is true of a connection now.
@@ -98,6 +102,7 @@ impl Connection {
             drop_at: None,
             flags,
             place: None,
+            user_place: None,
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use trunkline_hub::{Input, Moment, SessionId};
 use trunkline_model::{Admitted, ErrorCode, Fault, Presented};
 
 use crate::connection::Protocol;
 use crate::inbox::{Handle, Mail};
+use crate::places::Full;
+use crate::refusals::Refusal;
 use crate::worker::Worker;
 
 /// Decides who a session is.
@@ -75,11 +78,34 @@ impl Worker {
             // What comes of other channels could not be told from what comes of its own.
             Ok(mut admitted) if is_plain => {
                 admitted.channels.clear();
-                Input::Admitted { session, admitted }
+                self.seat(session, admitted)
             }
-            Ok(admitted) => Input::Admitted { session, admitted },
+            Ok(admitted) => self.seat(session, admitted),
             Err(fault) => Input::Refused { session, fault },
         };
         self.hub.handle(now, input, &mut self.outputs);
+    }
+
+    /// A place among the connections of its user.
+    fn seat(&mut self, session: SessionId, admitted: Box<Admitted>) -> Input {
+        let users = Arc::clone(&self.users);
+        let Some(connection) = self.socket(session) else { return Input::Admitted { session, admitted } };
+        // One that renews its token has it already.
+        if connection.user_place.is_none() {
+            let user = &admitted.identity.user;
+            match users.enter(user.clone()) {
+                Ok(place) => connection.user_place = place.map(Box::new),
+                Err(Full) => {
+                    let message = format!(
+                        "{} has as many connections as `limits.connections_per_user` allows; close another one",
+                        user.as_str()
+                    );
+                    self.refusals.note(Refusal::User);
+                    let fault = Fault::new(ErrorCode::LimitExceeded, message);
+                    return Input::Refused { session, fault };
+                }
+            }
+        }
+        Input::Admitted { session, admitted }
     }
 }

@@ -14,6 +14,7 @@ use trunkline_model::{Admitted, Command, Fault, Identity, Namespaces, Payload, R
 use trunkline_ws_proto::DeflateParams;
 
 use crate::connection::Protocol;
+use crate::meters::Meters;
 use crate::worker::Counted;
 
 /// What a WebSocket handshake has led to.
@@ -57,6 +58,7 @@ pub(crate) enum Mail {
 /// The inboxes of all workers of a node to be; made first, because the store needs their sink and the node
 /// needs the store.
 pub struct Inboxes {
+    pub(crate) meters: Meters,
     pub(crate) handles: Vec<Handle>,
     pub(crate) receivers: Vec<Receiver<Mail>>,
 }
@@ -71,7 +73,13 @@ impl Inboxes {
                 (Handle { mail, wake: Arc::new(Notify::new()) }, receiver)
             })
             .unzip();
-        Self { handles, receivers }
+        Self { meters: Meters::of(usize::from(workers.max(1))), handles, receivers }
+    }
+
+    /// What the workers count.
+    #[must_use]
+    pub fn meters(&self) -> Meters {
+        self.meters.clone()
     }
 
     /// Where a store puts its answers: each goes to the worker that asked.

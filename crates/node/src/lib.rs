@@ -20,7 +20,6 @@
 //! Invariants: a worker never blocks; between workers nothing is lost (`hub` counts the room); every queue
 //! has a cap in [`Limits`](trunkline_model::Limits).
 
-mod addresses;
 mod clock;
 mod connection;
 mod deadlines;
@@ -28,17 +27,22 @@ mod door;
 mod frame;
 mod inbox;
 mod lifetime;
+mod meters;
 mod node;
 mod outbox;
 mod perform;
+mod places;
 mod queues;
+mod refusals;
 mod rpc;
 mod turn;
 mod worker;
 
-pub use addresses::Addresses;
 pub use connection::Protocol;
 pub use door::{Admission, Door};
 pub use inbox::{Handle, Inboxes, Stopped, Upgrade};
+pub use meters::{BUCKETS, Counts, Durations, Meters};
 pub use node::{HttpServer, Node, NodeConfig};
+pub use places::Places;
+pub use refusals::{Refusal, Refusals};
 pub use rpc::Rpc;

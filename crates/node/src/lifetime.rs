@@ -14,6 +14,8 @@ use trunkline_ws_proto as wire;
 
 use crate::connection::{Connection, Protocol, slot};
 use crate::inbox::Upgrade;
+use crate::places::network_of;
+use crate::refusals::Refusal;
 use crate::turn::seconds;
 use crate::worker::{Entry, Phase, Worker};
 
@@ -39,6 +41,7 @@ impl Worker {
         let ping = u32::try_from(self.limits.ping_interval.as_secs()).unwrap_or(u32::MAX).max(1);
         connection.check_at = self.deadlines.set(session, seconds(now).saturating_add(ping));
         entry.insert(Entry::Socket(connection));
+        self.meter.opened(&protocol);
         self.connections.fetch_add(1, Ordering::Relaxed);
         if protocol != Protocol::Echo {
             self.hub.handle(now, Input::Opened { session, identity: None, token }, &mut self.outputs);
@@ -53,14 +56,17 @@ impl Worker {
             self.feed(now, key, &mut leftover.to_vec());
         }
         self.queue(key);
-        if let (Some(addresses), Some(address)) = (&self.addresses, address) {
-            let place = addresses.enter(address);
-            if place.is_none() {
-                tracing::debug!(%address, "a connection over the limit of its address was refused");
-                self.close(now, key, close::CONNECTION_LIMIT);
-            } else if let Some(connection) = self.socket(session) {
-                connection.place = place.map(Box::new);
+        match address.map(|address| self.addresses.enter(network_of(address))) {
+            Some(Ok(place)) => {
+                if let Some(connection) = self.socket(session) {
+                    connection.place = place.map(Box::new);
+                }
             }
+            Some(Err(_)) => {
+                self.refusals.note(Refusal::Address);
+                self.close(now, key, close::CONNECTION_LIMIT);
+            }
+            None => {}
         }
         if matches!(self.phase, Phase::Closing(_)) {
             // Its handshake was answered when the others had been told goodbye already.
@@ -85,6 +91,7 @@ impl Worker {
         let key = self.entries.insert(Entry::Call { generation: self.generation, reply });
         let session = SessionId { index: slot(key), generation: self.generation };
         // A publish is answered only if it has an id.
+        self.meter.command(&command.action);
         command.id.get_or_insert(trunkline_model::CommandId::Number(0));
         self.hub.handle(
             now,
@@ -98,6 +105,7 @@ impl Worker {
     pub(crate) fn close(&mut self, now: Moment, key: usize, reason: CloseReason) {
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
         connection.close(reason, &mut self.outboxes);
+        self.meter.close(reason);
         connection.flags.held = false;
         self.end_session(now, key);
         self.set_drop_deadline(now, key);
@@ -127,6 +135,7 @@ impl Worker {
         self.end_session(now, key);
         let Some(Entry::Socket(_)) = self.entries.get(key) else { return };
         let Entry::Socket(mut connection) = self.entries.remove(key) else { return };
+        self.meter.closed(&connection.protocol);
         self.connections.fetch_sub(1, Ordering::Relaxed);
         if let Err(error) = self.poll.get_ref().registry().deregister(&mut connection.stream) {
             tracing::debug!(%error, "a connection was not watched");

@@ -5,20 +5,21 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use trunkline_backend::Store;
-use trunkline_model::{Limits, Namespaces};
+use trunkline_model::{Limits, Namespaces, UserName};
 use trunkline_ws_proto::DeflateOptions;
 
-use crate::addresses::Addresses;
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
+use crate::places::{Place, Places, network_of};
 use crate::queues::Queues;
+use crate::refusals::{Refusal, Refusals};
 use crate::rpc::Rpc;
 use crate::worker::{Agreement, Counted, Equipment, Worker};
 
@@ -54,8 +55,10 @@ pub struct NodeConfig {
     pub rpc: Option<Arc<dyn Rpc>>,
     /// Who speaks HTTP.
     pub http: Arc<dyn HttpServer>,
-    /// How many connections each address may have; without it as many as there is room for.
-    pub addresses: Option<Arc<Addresses>>,
+    /// How many connections each address may have.
+    pub addresses: Arc<Places<IpAddr>>,
+    /// How many WebSockets each user may have.
+    pub users: Arc<Places<UserName>>,
     /// Addresses of proxies, which have as many connections as there is room for. Where the connections through them come
     /// from is said by [`Upgrade::address`](crate::Upgrade::address).
     pub proxies: Vec<IpAddr>,
@@ -68,6 +71,7 @@ pub struct Node {
     handles: Vec<Handle>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     connections: Arc<AtomicUsize>,
+    crowded: Arc<AtomicBool>,
 }
 
 impl Node {
@@ -76,9 +80,10 @@ impl Node {
     /// # Errors
     /// The system's, if a thread, a runtime or a poll cannot be had.
     pub fn start(config: NodeConfig, inboxes: Inboxes) -> io::Result<Self> {
-        let Inboxes { handles, receivers } = inboxes;
+        let Inboxes { handles, receivers, meters } = inboxes;
+        let crowded = Arc::new(AtomicBool::new(false));
         let wakes: Vec<_> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
-        let connections = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::clone(&meters.connections);
         let agreement = Arc::new(Agreement::among(handles.len()));
         config.listener.set_nonblocking(true)?;
         let mut accepting = Some(config.listener);
@@ -101,22 +106,28 @@ impl Node {
                 http: Arc::clone(&config.http),
                 connections: Arc::clone(&connections),
                 agreement: Arc::clone(&agreement),
-                addresses: config.addresses.clone(),
+                addresses: Arc::clone(&config.addresses),
+                users: Arc::clone(&config.users),
+                meters: meters.clone(),
             };
             let acceptor = accepting.take().map(|listener| Acceptor {
                 listener,
                 workers: handles.clone(),
-                connections: Arc::clone(&connections),
-                limit: config.limits.connections,
-                addresses: config.addresses.clone(),
-                proxies: config.proxies.clone(),
+                gate: Gate {
+                    connections: Arc::clone(&connections),
+                    limit: config.limits.connections,
+                    crowded: Arc::clone(&crowded),
+                    refusals: Arc::clone(&meters.refusals),
+                    addresses: Arc::clone(&config.addresses),
+                    proxies: config.proxies.clone(),
+                },
             });
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || live(equipment, acceptor))?;
             threads.push(thread);
         }
-        Ok(Self { handles, threads, connections })
+        Ok(Self { handles, threads, connections, crowded })
     }
 
     /// From now on these are the namespaces and their rules. Each of those that were there has to be there still, with the
@@ -136,6 +147,11 @@ impl Node {
             // A worker that has ended already needs no telling.
             let _ = handle.send(Mail::Leave { within });
         }
+    }
+
+    /// Whether nobody else is let in for now (HTTP 503), because there is hardly any memory left.
+    pub fn set_crowded(&self, crowded: bool) {
+        self.crowded.store(crowded, Ordering::Relaxed);
     }
 
     /// How many connections there are, WebSocket and HTTP together.
@@ -177,9 +193,16 @@ impl Node {
 struct Acceptor {
     listener: std::net::TcpListener,
     workers: Vec<Handle>,
+    gate: Gate,
+}
+
+/// Who finds a place.
+struct Gate {
     connections: Arc<AtomicUsize>,
     limit: usize,
-    addresses: Option<Arc<Addresses>>,
+    crowded: Arc<AtomicBool>,
+    refusals: Arc<Refusals>,
+    addresses: Arc<Places<IpAddr>>,
     proxies: Vec<IpAddr>,
 }
 
@@ -195,17 +218,15 @@ impl Acceptor {
                     continue;
                 }
             };
-            if self.connections.load(Ordering::Relaxed) >= self.limit {
-                refuse(stream);
-                continue;
-            }
-            let counts = self.addresses.as_ref().filter(|_| !self.proxies.contains(&from));
-            let place = counts.map(|addresses| addresses.enter(from));
-            if matches!(place, Some(None)) {
-                refuse(stream);
-                continue;
-            }
-            let counted = Counted::new(&self.connections, place.flatten());
+            let place = match self.gate.place(from) {
+                Ok(place) => place,
+                Err(refusal) => {
+                    self.gate.refusals.note(refusal);
+                    refuse(stream);
+                    continue;
+                }
+            };
+            let counted = Counted::new(&self.gate.connections, place);
             let Ok(stream) = stream.into_std() else { continue };
             // Small messages must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
@@ -217,11 +238,26 @@ impl Acceptor {
     }
 }
 
+impl Gate {
+    /// A place for a connection from this address.
+    fn place(&self, from: IpAddr) -> Result<Option<Place<IpAddr>>, Refusal> {
+        if self.connections.load(Ordering::Relaxed) >= self.limit {
+            return Err(Refusal::Connections);
+        }
+        if self.crowded.load(Ordering::Relaxed) {
+            return Err(Refusal::Memory);
+        }
+        if self.proxies.contains(&from) {
+            return Ok(None);
+        }
+        self.addresses.enter(network_of(from)).map_err(|_| Refusal::Address)
+    }
+}
+
 /// Tells a client that the server is full, as far as that goes without waiting.
 fn refuse(stream: tokio::net::TcpStream) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
         Content-Type: text/plain\r\nContent-Length: 32\r\n\r\nthe server has no place for you\n";
-    tracing::debug!("a connection over the limit was refused");
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write(FULL);
     }

@@ -45,6 +45,7 @@ impl Worker {
             Output::Reply { session, reply } => self.reply(now, session, reply),
             Output::Push { session, push } => self.push(now, session, &push),
             Output::Deliver { publication, sessions } => {
+                self.meter.deliveries.add(sessions.len());
                 for session in sessions.iter() {
                     self.deliver_live(now, *session, &publication);
                 }
@@ -103,6 +104,9 @@ impl Worker {
 
     pub(crate) fn reply(&mut self, now: Moment, session: SessionId, reply: Reply) {
         let key = session.index as usize;
+        if let Reply::Fault(fault) = &reply {
+            self.meter.error(fault.code);
+        }
         match self.entries.get_mut(key) {
             Some(Entry::Call { generation, .. }) if *generation == session.generation => {
                 if let Entry::Call { reply: waiting, .. } = self.entries.remove(key) {

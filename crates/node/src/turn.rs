@@ -5,7 +5,9 @@
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
+use trunkline_backend::{Answer, Request};
 use trunkline_dialect::{json, plain};
 use trunkline_hub::{Input, Moment, Output};
 use trunkline_model::close;
@@ -25,6 +27,7 @@ const HUB_TICK: u32 = 5;
 impl Worker {
     /// One turn.
     pub(crate) fn turn(&mut self) {
+        let begun = Instant::now();
         let now = self.clock.now();
         self.look_at_store(now);
         self.take_mail(now);
@@ -37,11 +40,19 @@ impl Worker {
         self.flush_dirty(now);
         // A connection that broke while it was flushed may have left something to say.
         self.send_off();
+        self.meter.turns.note(begun.elapsed());
     }
 
     /// Hands the store and the other workers what the turn has for them.
     fn send_off(&mut self) {
         if !self.to_store.is_empty() {
+            let appends = self.to_store.iter().filter_map(|request| match request {
+                Request::Append(ticket, _) => Some(ticket.number),
+                Request::Head(..) | Request::Read(..) | Request::Locate(..) => None,
+            });
+            if let Some(last) = appends.max() {
+                self.submitted.note(last, Instant::now());
+            }
             self.store.submit(std::mem::take(&mut self.to_store));
         }
         self.queues.wake();
@@ -63,7 +74,13 @@ impl Worker {
                 Mail::Attach { stream, upgrade } => self.attach(now, stream, upgrade),
                 Mail::Call { identity, command, reply } => self.call(now, *identity, command, reply),
                 Mail::Stored(answers) => {
+                    let heard_at = Instant::now();
                     for answer in answers {
+                        if let Answer::Appended(ticket, _) = &answer
+                            && let Some(took) = self.submitted.since(ticket.number, heard_at)
+                        {
+                            self.meter.appends.note(took);
+                        }
                         self.hub.handle(now, Input::Stored(answer), &mut self.outputs);
                     }
                 }
@@ -153,6 +170,7 @@ impl Worker {
                 Ok(count) => {
                     connection.heard_at = seconds(now);
                     connection.flags.pinged = false;
+                    self.meter.received_bytes.add(count);
                     // A short read has emptied the socket, unless its end is still to be read.
                     more = count == buffer.len() || connection.flags.read_closed;
                     self.feed(now, key, &mut buffer[..count]);
@@ -250,6 +268,7 @@ impl Worker {
         };
         match command {
             Ok(command) => {
+                self.meter.command(&command.action);
                 let first = !std::mem::replace(&mut connection.flags.spoken, true);
                 if let Action::Connect(connect) = &command.action {
                     connection.flags.heartbeat |= first && connect.heartbeat;
@@ -269,10 +288,18 @@ impl Worker {
         if second >= self.ticked_at + HUB_TICK {
             self.ticked_at = second;
             self.hub.handle(now, Input::Tick, &mut self.outputs);
+            self.measure();
         } else if self.hub.wakes_at().is_some_and(|at| at <= now.uptime) {
             self.hub.handle(now, Input::Due, &mut self.outputs);
         }
         self.perform(now);
+    }
+
+    /// What is not counted as it comes and goes.
+    fn measure(&self) {
+        self.meter.subscriptions.set(self.hub.subscriptions() as u64);
+        self.meter.channels.set(self.hub.channels() as u64);
+        self.meter.hot_bytes.set(self.hub.hot_bytes() as u64);
     }
 
     fn flush_dirty(&mut self, now: Moment) {
@@ -295,7 +322,10 @@ impl Worker {
             self.finish(now, key);
             return;
         };
-        match outbox.flush(&mut connection.stream) {
+        let waiting = outbox.bytes();
+        let flushed = outbox.flush(&mut connection.stream);
+        self.meter.sent_bytes.add(waiting - outbox.bytes());
+        match flushed {
             Ok(Flushed::All) => {
                 self.outboxes.give_back(outbox);
                 self.finish(now, key);

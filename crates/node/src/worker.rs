@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,18 +17,20 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::AbortHandle;
 use trunkline_backend::{Request, Store};
 use trunkline_hub::{Hub, Output, SessionId};
-use trunkline_model::{Epoch, Limits, Namespaces, Reply};
+use trunkline_model::{Epoch, Limits, Namespaces, Reply, UserName};
 use trunkline_ws_proto::{self as wire, DeflateOptions, DeflatePool};
 
-use crate::addresses::{Addresses, Place};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
 use crate::door::Door;
 use crate::inbox::{Handle, Mail};
+use crate::meters::{Meter, Meters, Submitted};
 use crate::node::HttpServer;
 use crate::outbox::Outboxes;
+use crate::places::{Place, Places};
 use crate::queues::Queues;
+use crate::refusals::Refusals;
 use crate::rpc::Rpc;
 
 /// How much one read may bring, shared by all connections of the worker.
@@ -54,7 +57,9 @@ pub(crate) struct Equipment {
     pub(crate) http: Arc<dyn HttpServer>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) agreement: Arc<Agreement>,
-    pub(crate) addresses: Option<Arc<Addresses>>,
+    pub(crate) addresses: Arc<Places<IpAddr>>,
+    pub(crate) users: Arc<Places<UserName>>,
+    pub(crate) meters: Meters,
 }
 
 /// One worker.
@@ -100,7 +105,11 @@ pub(crate) struct Worker {
     pub(crate) leaving: Option<Duration>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) agreement: Arc<Agreement>,
-    pub(crate) addresses: Option<Arc<Addresses>>,
+    pub(crate) addresses: Arc<Places<IpAddr>>,
+    pub(crate) users: Arc<Places<UserName>>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) submitted: Submitted,
     /// Whether this worker counts as settled in the agreement.
     pub(crate) settled: bool,
 }
@@ -153,6 +162,8 @@ impl Worker {
             connections,
             agreement,
             addresses,
+            users,
+            meters,
         } = equipment;
         let workers = queues.workers();
         let size_max = u32::try_from(limits.deflate_size_max).unwrap_or(u32::MAX);
@@ -199,6 +210,10 @@ impl Worker {
             connections,
             agreement,
             addresses,
+            users,
+            meter: Arc::clone(&meters.workers[usize::from(me)]),
+            refusals: meters.refusals,
+            submitted: Submitted::default(),
             settled: false,
         })
     }
@@ -373,11 +388,11 @@ impl Agreement {
 pub(crate) struct Counted {
     count: Arc<AtomicUsize>,
     /// And in that of its address, where these are counted.
-    _place: Option<Place>,
+    _place: Option<Place<IpAddr>>,
 }
 
 impl Counted {
-    pub(crate) fn new(count: &Arc<AtomicUsize>, place: Option<Place>) -> Self {
+    pub(crate) fn new(count: &Arc<AtomicUsize>, place: Option<Place<IpAddr>>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self { count: Arc::clone(count), _place: place }
     }

@@ -74,7 +74,8 @@ fn node(limits: Limits, protocol: Protocol, ring: u32) -> SocketAddr {
     namespaces.insert("chat", Namespace { recover_entries: ring, ..Namespace::of_kind(Kind::Log) });
     namespaces.insert("live", Namespace::of_kind(Kind::Signal));
     let config = NodeConfig {
-        addresses: None,
+        addresses: Arc::default(),
+        users: Arc::default(),
         proxies: Vec::new(),
         limits: Arc::new(limits),
         namespaces: Arc::new(namespaces),

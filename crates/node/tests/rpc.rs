@@ -86,7 +86,8 @@ fn node(rpc: Option<Arc<dyn Rpc>>, limits: Limits) -> Handle {
     let store = MemoryStore::new(Epoch::from_random(10), || Timestamp(1), inboxes.sink());
     let (give, handle) = mpsc::channel();
     let config = NodeConfig {
-        addresses: None,
+        addresses: Arc::default(),
+        users: Arc::default(),
         proxies: Vec::new(),
         limits: Arc::new(limits),
         namespaces: Arc::new(Namespaces::default()),

@@ -13,7 +13,7 @@ use trunkline_model::{
     Action, ChannelName, Command, Epoch, ErrorCode, Fault, HistoryQuery, Identity, Offset, Page, Position,
     Reply,
 };
-use trunkline_node::Handle;
+use trunkline_node::{Handle, Refusal, Refusals};
 
 use crate::credentials;
 use crate::door::ServerDoor;
@@ -97,7 +97,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let door: Option<&Arc<ServerDoor>> = parts.extensions.get();
         let door = door.expect("the router has it for every request");
-        door.caller(credentials::bearer(&parts.headers).as_ref()).await.map(Self).map_err(Problem::new)
+        let refusals: Option<&Arc<Refusals>> = parts.extensions.get();
+        let caller = door.caller(credentials::bearer(&parts.headers).as_ref()).await;
+        caller.map(Self).map_err(|fault| {
+            if let Some(refusals) = refusals {
+                refusals.note(Refusal::Credentials);
+            }
+            Problem::new(fault)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration: what it says, checked and turned into what the server is made of. What can be said is the table of
 //! `keys`; where it was said, and what counts, is in `layers`.
 
+mod admin;
 mod auth;
 mod keys;
 mod layers;
@@ -25,6 +26,7 @@ use crate::dto::{
     NamespaceTable, PresenceWord, PublishWord, RpcTable, ServerTable, SlowWord, SubscribeWord,
 };
 use crate::units;
+pub(crate) use admin::AdminSettings;
 pub(crate) use auth::AuthSettings;
 pub(crate) use layers::Layers;
 pub(crate) use reload::Configuration;
@@ -60,6 +62,10 @@ const RPC_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// How many connections each address may have on `serve`, if nothing else is said: those of a large office behind one.
 const CONNECTIONS_PER_ADDRESS: usize = 500;
+/// How many WebSockets each user may have on `serve`, if nothing else is said.
+const CONNECTIONS_PER_USER: usize = 100;
+/// With less memory there is no point in letting anybody in.
+const MEMORY_MIN: usize = 1 << 20;
 /// The most connections that may be allowed.
 const CONNECTIONS_MAX: usize = 1_000_000;
 /// The most subscriptions of one session that may be allowed.
@@ -116,6 +122,8 @@ pub(crate) struct Settings {
     pub(crate) server: ServerSettings,
     /// How much of everything there may be.
     pub(crate) limits: LimitSettings,
+    /// Who runs it.
+    pub(crate) admin: AdminSettings,
     /// What a namespace allows if it says nothing.
     rule: Rule,
 }
@@ -169,6 +177,10 @@ pub(crate) struct LimitSettings {
     pub(crate) connections: usize,
     /// Connections of one address; `None` if as many as there is room for.
     pub(crate) connections_per_address: Option<usize>,
+    /// WebSockets of one user; `None` likewise.
+    pub(crate) connections_per_user: Option<usize>,
+    /// Bytes of memory, if it is not to be what there is.
+    pub(crate) memory: Option<usize>,
     /// Subscriptions of one session.
     pub(crate) subscriptions: usize,
     /// Bytes that wait for one client.
@@ -183,6 +195,8 @@ impl Default for LimitSettings {
         Self {
             connections: limits.connections,
             connections_per_address: None,
+            connections_per_user: None,
+            memory: None,
             subscriptions: limits.subscriptions,
             outbox: limits.outbox_bytes,
             handshake: limits.handshake_timeout,
@@ -262,6 +276,7 @@ impl Settings {
             auth: AuthSettings::open(),
             server: ServerSettings { local: true, echo: true, pages: true, ..ServerSettings::default() },
             limits: LimitSettings::default(),
+            admin: AdminSettings::default(),
             rule: Rule::Anyone,
         }
     }
@@ -277,6 +292,7 @@ impl Settings {
             },
             limits: LimitSettings {
                 connections_per_address: Some(CONNECTIONS_PER_ADDRESS),
+                connections_per_user: Some(CONNECTIONS_PER_USER),
                 ..LimitSettings::default()
             },
             rule: Rule::Token,
@@ -308,6 +324,9 @@ impl Settings {
         if let Some(table) = &file.limits {
             self.limits.apply(table).map_err(|error| format!("[limits]: {error}"))?;
         }
+        if let Some(table) = &file.admin {
+            self.admin.apply(table, dir).map_err(|error| format!("[admin]: {error}"))?;
+        }
         if let Some(table) = &file.auth {
             self.auth.apply(table, dir).map_err(|error| format!("[auth]: {error}"))?;
         }
@@ -323,6 +342,13 @@ impl LimitSettings {
         if let Some(count) = table.connections_per_address {
             self.connections_per_address =
                 Some(within("connections_per_address", count, 1, CONNECTIONS_MAX)?);
+        }
+        if let Some(count) = table.connections_per_user {
+            self.connections_per_user = Some(within("connections_per_user", count, 1, CONNECTIONS_MAX)?);
+        }
+        if let Some(size) = &table.memory {
+            let size = units::size(size).map_err(|error| format!("memory: {error}"))?;
+            self.memory = Some(within("memory", size, MEMORY_MIN, usize::MAX)?);
         }
         if let Some(count) = table.subscriptions {
             self.subscriptions = within("subscriptions", count, 1, SUBSCRIPTIONS_MAX)?;

@@ -24,6 +24,25 @@ pub(crate) struct ConfigFile {
     pub(crate) server: Option<ServerTable>,
     /// How much of everything there may be.
     pub(crate) limits: Option<CapsTable>,
+    /// Those who run it.
+    pub(crate) admin: Option<AdminTable>,
+}
+
+/// `[admin]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table, like { token_file = \"admin.token\" }")]
+pub(crate) struct AdminTable {
+    pub(crate) token: Option<String>,
+    pub(crate) token_file: Option<String>,
+    /// An address of its own.
+    pub(crate) listen: Option<String>,
+}
+
+/// Shows no secret.
+impl fmt::Debug for AdminTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminTable").field("listen", &self.listen).finish_non_exhaustive()
+    }
 }
 
 /// `[limits]`
@@ -33,6 +52,10 @@ pub(crate) struct CapsTable {
     pub(crate) connections: Option<usize>,
     /// Of one address.
     pub(crate) connections_per_address: Option<usize>,
+    /// Of one user.
+    pub(crate) connections_per_user: Option<usize>,
+    /// Of the process.
+    pub(crate) memory: Option<String>,
     /// Of one session.
     pub(crate) subscriptions: Option<usize>,
     /// What may wait for one client.

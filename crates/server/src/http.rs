@@ -19,16 +19,18 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use trunkline_model::{ErrorCode, Fault, Limits};
-use trunkline_node::{Handle, HttpServer};
+use trunkline_node::{Handle, HttpServer, Refusal, Refusals};
 
+use crate::admin::Administrators;
 use crate::config::ServerSettings;
 use crate::door::ServerDoor;
 use crate::forwarded::Proxies;
+use crate::metrics::Metrics;
 use crate::origins::Origins;
 use crate::patient::Patient;
 use crate::problem::Problem;
 use crate::upgrade::Terms;
-use crate::{api, ui, upgrade};
+use crate::{admin, api, ui, upgrade};
 
 /// The largest head of a request, in bytes, and its most headers. Above them 431.
 const HEAD_SIZE_MAX: usize = 16 << 10;
@@ -45,11 +47,15 @@ pub(crate) struct Shared {
     pub(crate) door: Arc<ServerDoor>,
     pub(crate) origins: Origins,
     pub(crate) ready: Readiness,
+    pub(crate) administrators: Administrators,
+    pub(crate) metrics: Metrics,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Speaks HTTP/1.1 on every accepted connection.
 pub(crate) struct Http {
     router: Router,
+    refusals: Arc<Refusals>,
     head_timeout: Duration,
     write_timeout: Duration,
 }
@@ -58,8 +64,8 @@ impl Http {
     /// The endpoints. `terms` are those of WebSockets.
     pub(crate) fn new(limits: &Limits, terms: Terms, server: ServerSettings, shared: Shared) -> Self {
         let ServerSettings { local, echo, pages, proxies, .. } = server;
-        let Shared { door, origins, ready } = shared;
-        let guard = origins.clone();
+        let Shared { door, origins, ready, administrators, metrics, refusals } = shared;
+        let (guard, counting) = (origins.clone(), metrics.clone());
         let mut router = Router::new()
             .route("/ws", any(upgrade::session))
             .route("/room/{name}", any(upgrade::room))
@@ -67,14 +73,17 @@ impl Http {
             .route("/api", any(api::not_found))
             .route("/api/", any(api::not_found))
             .route("/api/{*rest}", any(api::not_found))
-            .route("/health/live", get(alive))
-            .route("/health/ready", get(move || ready.clone().answer()))
+            .merge(ready.routes())
+            .merge(admin::routes(administrators, metrics))
             .fallback(if pages { get(ui::page) } else { get(ui::no_page) });
         if echo {
             router = router.route("/echo", any(upgrade::echo));
         }
         if local {
-            router = router.layer(middleware::from_fn(refuse_foreign_hosts));
+            let hosts = Arc::clone(&refusals);
+            router = router.layer(middleware::from_fn(move |request, next| {
+                refuse_foreign_hosts(Arc::clone(&hosts), request, next)
+            }));
         }
         let router = router
             .layer(DefaultBodyLimit::max(limits.http_body))
@@ -82,9 +91,11 @@ impl Http {
             .layer(axum::Extension(Proxies::new(proxies)))
             .layer(axum::Extension(terms))
             .layer(axum::Extension(door))
+            .layer(axum::Extension(Arc::clone(&refusals)))
             .layer(middleware::from_fn(move |request, next| guard.clone().guard(request, next)))
-            .layer(middleware::from_fn(end_in_time));
-        Self { router, head_timeout: limits.handshake_timeout, write_timeout: limits.write_timeout }
+            .layer(middleware::from_fn(end_in_time))
+            .layer(middleware::from_fn(move |request, next| counting.clone().count(request, next)));
+        Self { refusals, router, head_timeout: limits.handshake_timeout, write_timeout: limits.write_timeout }
     }
 }
 
@@ -95,7 +106,7 @@ impl HttpServer for Http {
         worker: Handle,
         mut drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        let router = self.router.clone();
+        let (router, refusals) = (self.router.clone(), Arc::clone(&self.refusals));
         let peer = stream.peer_addr().ok().map(Peer);
         let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(worker.clone());
@@ -122,6 +133,9 @@ impl HttpServer for Http {
                 }
             };
             if let Err(error) = result {
+                if error.is_timeout() || error.is_parse() {
+                    refusals.note(Refusal::Handshake);
+                }
                 tracing::debug!(%error, "an HTTP connection ended");
             }
         })
@@ -136,6 +150,13 @@ impl Readiness {
     /// They are not any more.
     pub(crate) fn end(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is alive, and ready, for balancers.
+    pub(crate) fn routes(self) -> Router {
+        Router::new()
+            .route("/health/live", get(alive))
+            .route("/health/ready", get(move || self.clone().answer()))
     }
 
     async fn answer(self) -> Response {
@@ -161,11 +182,12 @@ async fn end_in_time(request: Request, next: Next) -> Response {
 
 /// A name that an attacker's DNS points at this machine makes a foreign page look like one of ours (DNS
 /// rebinding). `dev` trusts everyone who reaches it, so it answers to loopback names only.
-async fn refuse_foreign_hosts(request: Request, next: Next) -> Response {
+async fn refuse_foreign_hosts(refusals: Arc<Refusals>, request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     if hosts.all(|host| host.to_str().is_ok_and(is_loopback)) {
         return next.run(request).await;
     }
+    refusals.note(Refusal::Host);
     let message =
         "`trunkline dev` answers to localhost, 127.0.0.1 and [::1] only, not to another name in `Host`";
     Problem::new(Fault::new(ErrorCode::Forbidden, message)).into_response()

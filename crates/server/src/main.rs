@@ -3,7 +3,7 @@
 //! Only this crate reads configuration and environment, opens tokens ([`door`]), and speaks HTTP.
 //!
 //! ```text
-//!   cli ──▶ run ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui
+//!   cli ──▶ run ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui, admin (metrics)
 //!       │                                        └─▶ rpc: the application's HTTP endpoint
 //!       ├─▶ config: check, show, schema
 //!       ├─▶ token: new, show ──▶ config, auth
@@ -11,6 +11,7 @@
 //!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
 //! ```
 
+mod admin;
 mod api;
 mod cli;
 mod config;
@@ -22,13 +23,16 @@ mod files;
 mod forwarded;
 mod http;
 mod key_ring;
+mod metrics;
 mod origins;
 mod outgoing;
 mod patient;
 mod problem;
+mod process;
 mod remote;
 mod rpc;
 mod run;
+mod running;
 mod token;
 mod ui;
 mod units;

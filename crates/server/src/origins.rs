@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use trunkline_model::{ErrorCode, Fault};
+use trunkline_node::{Refusal, Refusals};
 use trunkline_ws_proto::handshake::OriginPolicy;
 
 use crate::problem::Problem;
@@ -16,15 +17,21 @@ use crate::problem::Problem;
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// The origins whose pages may connect and use the API, beside those of the same host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Origins {
     listed: Arc<RwLock<Vec<String>>>,
+    refusals: Arc<Refusals>,
 }
 
 impl Origins {
     /// These, each as `scheme://host` or `scheme://host:port`.
-    pub(crate) fn new(listed: Vec<String>) -> Self {
-        Self { listed: Arc::new(RwLock::new(listed)) }
+    pub(crate) fn new(listed: Vec<String>, refusals: Arc<Refusals>) -> Self {
+        Self { listed: Arc::new(RwLock::new(listed)), refusals }
+    }
+
+    /// A page of another origin is refused.
+    pub(crate) fn refused(&self) {
+        self.refusals.note(Refusal::Origin);
     }
 
     /// From now on these.
@@ -58,6 +65,7 @@ impl Origins {
         } else if reads || self.allow(request.headers()) {
             next.run(request).await
         } else {
+            self.refused();
             let message = "requests from pages of another origin are refused; `origins` of [server] lists those that may";
             Problem::new(Fault::new(ErrorCode::Forbidden, message)).into_response()
         };

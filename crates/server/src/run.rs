@@ -4,26 +4,16 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trunkline_backend::{Retentions, Store};
-use trunkline_model::{ChannelName, Limits, Namespaces};
-use trunkline_node::{Addresses, Door, Inboxes, Node, NodeConfig, Rpc};
-use trunkline_store_sqlite::{Options, SqliteStore};
 
 use crate::cli::{Failure, ServerOptions};
-use crate::config::{Configuration, Drain, FRAME_PER_MESSAGE, LimitSettings, Mode, Settings};
-use crate::door::{KEY_SIZE, ServerDoor};
-use crate::files;
-use crate::http::{Http, Readiness, Shared};
-use crate::origins::Origins;
-use crate::rpc::Application;
-use crate::upgrade::Terms;
+use crate::config::{Configuration, Drain, Mode, Settings};
+use crate::running::{Server, start};
 
-/// How often it is looked whether a worker has died.
+/// How often it is looked whether a worker has died, and how much memory is used.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often it is looked whether all clients have left.
 const LEAVING_WATCH: Duration = Duration::from_millis(50);
@@ -52,6 +42,14 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
     let mut signals = Signals::listen()?;
+    if let Some(admin) = server.admin.take() {
+        announce_admin(admin.address()?)?;
+        runtime.spawn(async move {
+            if let Err(error) = admin.run().await {
+                tracing::error!(%error, "the address of administrators is not served");
+            }
+        });
+    }
     drop(entered);
     match mode {
         Mode::Dev => announce_dev(address, &data)?,
@@ -67,110 +65,6 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     ended
 }
 
-fn start(settings: Settings, configuration: Configuration, listener: TcpListener) -> anyhow::Result<Server> {
-    let Settings { namespaces, compression, rpc, auth, server, limits, .. } = settings;
-    let room = ChannelName::parse("room:x").expect("a valid name");
-    let terms = Terms {
-        rooms: namespaces.of(&room).is_some(),
-        compression: compression.is_some(),
-        cookie: auth.cookie.as_deref().map(Arc::from),
-    };
-    let mut caps = caps(&namespaces, &limits)?;
-    if !auth.anonymous {
-        // Who has shown nothing keeps no place from others.
-        caps.first_command = caps.handshake_timeout;
-    }
-    caps.call_timeout = rpc.as_ref().map_or(caps.call_timeout, |rpc| rpc.timeout);
-    let application = rpc.map(|rpc| Application::new(rpc.url, caps.call_answer_max)).transpose();
-    let application = application.map_err(|error| anyhow::anyhow!("[rpc]: {error}"))?;
-    let workers = server.workers.unwrap_or_else(|| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        u16::try_from(cores.min(256)).unwrap_or(1)
-    });
-    let inboxes = Inboxes::new(workers);
-    let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
-    let store = Arc::new(SqliteStore::open(&server.data, inboxes.sink(), kept)?);
-    let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
-    let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
-    let door = Arc::new(door);
-    let addresses = Arc::new(Addresses::up_to(limits.connections_per_address.unwrap_or(usize::MAX)));
-    let (origins, ready) = (Origins::new(server.origins.clone()), Readiness::default());
-    let (drain, proxies, caps) = (server.drain, server.proxies.clone(), Arc::new(caps));
-    let shared = Shared { door: Arc::clone(&door), origins: origins.clone(), ready: ready.clone() };
-    let config = NodeConfig {
-        addresses: Some(Arc::clone(&addresses)),
-        proxies,
-        http: Arc::new(Http::new(&caps, terms, server, shared)),
-        limits: Arc::clone(&caps),
-        namespaces: Arc::new(namespaces),
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        deflate: compression.unwrap_or_default(),
-        door: Arc::clone(&door) as Arc<dyn Door>,
-        rpc: application.map(|application| Arc::new(application) as Arc<dyn Rpc>),
-        listener,
-    };
-    let node = Node::start(config, inboxes).context("the workers could not be started")?;
-    Ok(Server { node, configuration, caps, store, door, addresses, origins, ready, drain })
-}
-
-/// A running server, and what of it can be changed.
-struct Server {
-    node: Node,
-    configuration: Configuration,
-    caps: Arc<Limits>,
-    store: Arc<SqliteStore>,
-    door: Arc<ServerDoor>,
-    addresses: Arc<Addresses>,
-    origins: Origins,
-    ready: Readiness,
-    drain: Drain,
-}
-
-impl Server {
-    /// Reads the configuration anew and takes over what has changed: all of it, or nothing.
-    fn reload(&mut self) {
-        match self.take_over() {
-            Ok(0) => tracing::info!("the configuration was read again; nothing has changed"),
-            Ok(changed) => tracing::info!(changed, "the configuration was read again and taken over"),
-            Err(error) => {
-                tracing::error!("the configuration was read again, and nothing of it taken over: {error}")
-            }
-        }
-    }
-
-    /// How many settings have changed.
-    fn take_over(&mut self) -> Result<usize, String> {
-        let (settings, changed) = self.configuration.read_again(&self.caps)?;
-        let namespaces = Arc::new(settings.namespaces);
-        self.drain = settings.server.drain;
-        self.addresses.set_max(settings.limits.connections_per_address.unwrap_or(usize::MAX));
-        self.origins.set(settings.server.origins);
-        self.store.set_retentions(Retentions::from(&*namespaces));
-        self.door.configure(settings.auth);
-        self.node.configure(&namespaces);
-        Ok(changed)
-    }
-}
-
-fn caps(namespaces: &Namespaces, said: &LimitSettings) -> Result<Limits, Failure> {
-    let defaults = Limits::default();
-    Ok(Limits {
-        connections: said.connections.min(files::connections_max()?),
-        subscriptions: said.subscriptions,
-        outbox_bytes: said.outbox,
-        handshake_timeout: said.handshake,
-        frame_size_max: defaults.frame_size_max.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
-        http_body: defaults.http_body.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
-        ..defaults
-    })
-}
-
-fn new_key() -> Vec<u8> {
-    let mut key = vec![0; KEY_SIZE];
-    getrandom::fill(&mut key).expect("the system has randomness once it is up");
-    key
-}
-
 fn refuse_other_machines(address: SocketAddr) -> Result<(), Failure> {
     if address.ip().is_loopback() {
         return Ok(());
@@ -184,7 +78,11 @@ fn refuse_other_machines(address: SocketAddr) -> Result<(), Failure> {
     Err(Failure::Usage(message))
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// A listener on this address.
+///
+/// # Errors
+/// There can be none; the message says what to do.
+pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let message = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
@@ -195,6 +93,10 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         };
         anyhow::anyhow!(message)
     })
+}
+
+fn announce_admin(address: SocketAddr) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "  Metrics    http://{address}/metrics")
 }
 
 fn announce_serve(address: SocketAddr, data: &Path) -> io::Result<()> {
@@ -263,6 +165,7 @@ async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
                 if server.node.has_ended() {
                     return;
                 }
+                server.look_at_memory();
             }
         }
     }

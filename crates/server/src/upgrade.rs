@@ -93,7 +93,12 @@ fn upgrade(
     let options = &AcceptOptions { origin, ..options.clone() };
     let accepted = match check(&request, options) {
         Ok(accepted) => accepted,
-        Err(rejection) => return refusal(&rejection),
+        Err(rejection) => {
+            if let (Some(origins), Rejection::OriginForbidden(_)) = (origins, &rejection) {
+                origins.refused();
+            }
+            return refusal(&rejection);
+        }
     };
     let Some(upgrading) = request.extensions_mut().remove::<OnUpgrade>() else {
         let message = "this connection cannot become a WebSocket; use HTTP/1.1";

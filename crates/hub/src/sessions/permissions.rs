@@ -12,6 +12,11 @@ use crate::session::Phase;
 use crate::shard::Context;
 
 impl Sessions {
+    /// How many subscriptions there are.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.locals.count()
+    }
+
     /// These are the namespaces from now on. What sessions follow and may not follow any more ends.
     pub(crate) fn configure(&mut self, namespaces: &Arc<Namespaces>, cx: &mut Context<'_>) {
         self.namespaces = Arc::clone(namespaces);

@@ -20,8 +20,8 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 const JWKS_REFRESH: Duration = Duration::from_secs(600);
 const JWKS_REFRESH_MIN: Duration = Duration::from_secs(1);
 const JWKS_REFRESH_MAX: Duration = Duration::from_secs(86_400);
-/// The fewest characters of an API key: 128 bits as base64url would be 22.
-const API_KEY_MIN: usize = 22;
+/// The fewest characters of a key or a token that is compared: 128 bits as base64url would be 22.
+pub(super) const SECRET_MIN: usize = 22;
 
 /// Who is let in.
 #[derive(Debug, Clone)]
@@ -161,9 +161,9 @@ fn api_key(table: &ApiKeyTable, dir: &Path) -> Result<ApiKey, String> {
             .map_err(|_| format!("{file} holds what is no text"))?,
         _ => return Err("one of `key` or `key_file` is needed, and no more".to_owned()),
     };
-    if key.len() < API_KEY_MIN {
+    if key.len() < SECRET_MIN {
         return Err(format!(
-            "the key has {} characters; it has at least {API_KEY_MIN}, made at random",
+            "the key has {} characters; it has at least {SECRET_MIN}, made at random",
             key.len()
         ));
     }
@@ -192,7 +192,7 @@ fn grant(table: &GrantTable) -> Result<Grant, String> {
     Ok(Grant { channels, can: table.can.iter().map(word).collect::<Result<_, _>>()? })
 }
 
-fn read(dir: &Path, file: &str) -> Result<Vec<u8>, String> {
+pub(super) fn read(dir: &Path, file: &str) -> Result<Vec<u8>, String> {
     let path: PathBuf = dir.join(file);
     std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

@@ -214,6 +214,20 @@ pub(crate) const KEYS: &[Key] = &[
     )
     .modes(None, Some("500"))
     .bounds("1 to 1,000,000; all if not given"),
+    Key::of(
+        "limits.connections_per_user",
+        Number,
+        "WebSockets of one user, or of one guest. One more is closed with 4529. While a lost line is not noticed it counts",
+    )
+    .modes(None, Some("100"))
+    .bounds("1 to 1,000,000; all if not given"),
+    Key::of(
+        "limits.memory",
+        Size,
+        "memory of the process. Above it nobody else is let in (HTTP 503), and those who are there go on; below 95 % of it the \
+         door is open again",
+    )
+    .bounds("at least 1 MiB; 85 % of what the machine, or the container, has if not given"),
     Key::of("limits.subscriptions", Number, "subscriptions of one session. One more is answered with `limit_exceeded`")
         .is("128")
         .bounds("1 to 10,000")
@@ -291,6 +305,22 @@ pub(crate) const KEYS: &[Key] = &[
         .required(),
     Key::of("auth.api_keys[].allow[].channels", Text, "a channel, or what channels begin with, and `*`").required(),
     Key::of("auth.api_keys[].allow[].can", List, "`subscribe`, `publish`, `presence`, `history`, `moderate`").required(),
+    Key::of(
+        "admin.token",
+        Secret,
+        "the token of administrators, who see `/metrics`: `Authorization: Bearer`. Without one, and without `admin.listen`, \
+         nobody does; in `dev` everyone",
+    )
+    .bounds("at least 22 characters"),
+    Key::of("admin.token_file", Path, "the same, in a file"),
+    Key::of(
+        "admin.listen",
+        Text,
+        "an address of its own for administrators, with `/metrics` and `/health/`, in HTTP. There a token is asked for only \
+         if there is one: whoever reaches it is one otherwise",
+    )
+    .bounds("an address and a port")
+    .at_start(),
     Key::of(
         "namespace.*.kind",
         Word(&["log", "value", "map", "signal"]),

@@ -1,6 +1,8 @@
 //! Just enough HTTP/1.1 to ask and to read an answer as it stands on the wire. Not a client: one request, one
 //! connection.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -80,14 +82,25 @@ pub(crate) async fn ask(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Response {
-    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", server.address());
+    ask_at(server.address(), method, target, headers, body).await
+}
+
+/// The same, of who listens at this address.
+pub(crate) async fn ask_at(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response {
+    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     if !body.is_empty() {
         request.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
-    let mut raw = Raw::connect(server).await;
+    let mut raw = Raw::connect_to(address).await;
     raw.write(format!("{request}\r\n{body}").as_bytes()).await;
     raw.response().await.expect("an answer")
 }

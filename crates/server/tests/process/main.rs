@@ -19,6 +19,7 @@ mod fan_out;
 mod key_set;
 mod kill;
 mod leaks;
+mod limits;
 mod rewound;
 mod rpc;
 mod sdk;

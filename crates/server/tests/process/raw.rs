@@ -1,5 +1,7 @@
 //! A connection on which every byte is written by hand, so that it can misbehave.
 
+use std::net::SocketAddr;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -21,8 +23,12 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(server: &Server) -> Self {
-        let stream = soon("a connection", TcpStream::connect(server.address())).await;
-        Self::over(stream.expect("the server listens"))
+        Self::connect_to(server.address()).await
+    }
+
+    pub(crate) async fn connect_to(address: SocketAddr) -> Self {
+        let stream = soon("a connection", TcpStream::connect(address)).await;
+        Self::over(stream.expect("somebody listens"))
     }
 
     pub(crate) fn over(stream: TcpStream) -> Self {

@@ -64,9 +64,10 @@ pub(crate) struct Server {
     address: SocketAddr,
     stderr: Option<JoinHandle<String>>,
     log: Log,
+    out: Log,
 }
 
-/// What it has said to stderr up to now.
+/// What it has said up to now.
 type Log = Arc<Mutex<String>>;
 
 impl Server {
@@ -133,8 +134,11 @@ impl Server {
         let stderr = read_all(child.stderr.take().expect("it is piped"), Arc::clone(&log));
         let (tell, ready) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let out = Log::default();
+        let printed = Arc::clone(&out);
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
+                printed.lock().expect("nobody panics").push_str(&format!("{line}\n"));
                 if let Some(address) = line.strip_prefix("ready http://") {
                     // A test that no longer waits has failed already.
                     let _ = tell.send(address.to_owned());
@@ -145,7 +149,20 @@ impl Server {
             let _ = child.kill();
             panic!("the server did not become ready: {}", stderr.join().expect("the reader ends"));
         };
-        Self { child, address: address.parse().expect("an address"), stderr: Some(stderr), log }
+        Self { child, address: address.parse().expect("an address"), stderr: Some(stderr), log, out }
+    }
+
+    /// The address that is for administrators.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let out = self.out.lock().expect("nobody panics").clone();
+        let url = out.lines().find_map(|line| line.trim().strip_prefix("Metrics    http://"));
+        let address = url.and_then(|url| url.strip_suffix("/metrics"));
+        address.expect("it is announced").parse().expect("an address")
+    }
+
+    /// What it has said to stderr up to now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("nobody panics").clone()
     }
 
     /// Waits until it has said this to stderr.
