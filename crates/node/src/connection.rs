@@ -1,18 +1,19 @@
-//! One WebSocket connection as a worker keeps it: socket, wire state, outbox, and flags. An entry of a slab;
+//! One WebSocket connection as a worker keeps it: transport, wire state, outbox, and flags. An entry of a slab;
 //! what happens with it is decided in `turn`.
 
+use std::io;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use mio::net::TcpStream;
 use trunkline_hub::SessionId;
 use trunkline_model::close::CloseReason;
 use trunkline_model::{ChannelName, PresenceUpdate, Publication, UserName};
 use trunkline_ws_proto::{self as wire, CloseCode, DeflatePool, MessageKind, unmasked};
 
 use crate::frame::{frame, presence_frame};
-use crate::outbox::{Outbox, Outboxes};
+use crate::outbox::{Flushed, Outbox, Outboxes};
 use crate::places::Place;
+use crate::transport::Transport;
 
 /// What is spoken on a WebSocket connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,7 +28,7 @@ pub enum Protocol {
 
 /// One WebSocket connection.
 pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+    pub(crate) transport: Transport,
     pub(crate) wire: wire::Connection,
     pub(crate) protocol: Protocol,
     pub(crate) generation: u32,
@@ -44,10 +45,15 @@ pub(crate) struct Connection {
     /// In which second it is dropped, if it is closing.
     pub(crate) drop_at: Option<u32>,
     pub(crate) flags: Flags,
-    /// Its place among those of its address, where they are counted.
-    pub(crate) place: Option<Box<Place<IpAddr>>>,
-    /// Its place among those of its user, likewise.
-    pub(crate) user_place: Option<Box<Place<UserName>>>,
+    /// Its places among those of its address and its user, where they are counted.
+    pub(crate) places: Option<Box<Held>>,
+}
+
+/// The places that a connection takes.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) of_address: Option<Place<IpAddr>>,
+    pub(crate) of_user: Option<Place<UserName>>,
 }
 
 /// What is true of a connection now.
@@ -64,6 +70,8 @@ pub(crate) struct Flags {
     pub(crate) choked: bool,
     /// The other side has ended its half; what is left must be read to the end.
     pub(crate) read_closed: bool,
+    /// All that the other side sends was read.
+    pub(crate) ended: bool,
     /// The hub waits for room in the outbox.
     pub(crate) awaits_room: bool,
     /// A subscription fell behind while outputs are carried out; deliveries that were handed out before may still come.
@@ -82,15 +90,19 @@ pub(crate) struct Flags {
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        transport: Transport,
         wire: wire::Connection,
         protocol: Protocol,
         generation: u32,
         now: u32,
     ) -> Self {
-        let flags = Flags { session_ended: protocol == Protocol::Echo, ..Flags::default() };
+        let flags = Flags {
+            session_ended: protocol == Protocol::Echo,
+            ended: transport.has_ended(),
+            ..Flags::default()
+        };
         Self {
-            stream,
+            transport,
             wire,
             protocol,
             generation,
@@ -101,8 +113,7 @@ impl Connection {
             check_at: 0,
             drop_at: None,
             flags,
-            place: None,
-            user_place: None,
+            places: None,
         }
     }
 
@@ -170,6 +181,22 @@ impl Connection {
     pub(crate) fn share(&mut self, frame: &Bytes, droppable: bool, spare: &mut Outboxes) {
         let outbox = self.outbox.get_or_insert_with(|| spare.take());
         if droppable { outbox.share_signal(frame) } else { outbox.share(frame) }
+    }
+
+    /// Writes what waits, as far as the socket takes it. What a cipher has taken out of the outbox waits too.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(crate) fn flush(&mut self, spare: &mut Outboxes) -> io::Result<Flushed> {
+        if let Some(mut outbox) = self.outbox.take() {
+            let flushed = outbox.flush(&mut self.transport)?;
+            if flushed == Flushed::Blocked {
+                self.outbox = Some(outbox);
+                return Ok(flushed);
+            }
+            spare.give_back(outbox);
+        }
+        self.transport.push_out()
     }
 
     /// Keeps what was read and cannot be handled yet.

@@ -91,10 +91,11 @@ impl Worker {
         let users = Arc::clone(&self.users);
         let Some(connection) = self.socket(session) else { return Input::Admitted { session, admitted } };
         // One that renews its token has it already.
-        if connection.user_place.is_none() {
+        if connection.places.as_ref().is_none_or(|held| held.of_user.is_none()) {
             let user = &admitted.identity.user;
             match users.enter(user.clone()) {
-                Ok(place) => connection.user_place = place.map(Box::new),
+                Ok(Some(place)) => connection.places.get_or_insert_default().of_user = Some(place),
+                Ok(None) => {}
                 Err(Full) => {
                     let message = format!(
                         "{} has as many connections as `limits.connections_per_user` allows; close another one",

@@ -13,8 +13,10 @@ use trunkline_hub::SessionId;
 use trunkline_model::{Admitted, Command, Fault, Identity, Namespaces, Payload, Reply, Secret};
 use trunkline_ws_proto::DeflateParams;
 
+use crate::cipher::Cipher;
 use crate::connection::Protocol;
 use crate::meters::Meters;
+use crate::socket::Socket;
 use crate::worker::Counted;
 
 /// What a WebSocket handshake has led to.
@@ -29,16 +31,18 @@ pub struct Upgrade {
     pub address: Option<IpAddr>,
     /// The token that the handshake showed, if it did.
     pub token: Option<Secret>,
-    /// Bytes that were read behind the handshake.
+    /// Bytes that were read behind the handshake, decrypted.
     pub leftover: Bytes,
+    /// What encrypts it, if anything does.
+    pub cipher: Option<Box<dyn Cipher>>,
 }
 
 /// One letter to a worker.
 pub(crate) enum Mail {
     /// A connection that was accepted for this worker.
-    Accepted(std::net::TcpStream, Counted),
+    Accepted(Socket, Counted),
     /// A socket that speaks WebSocket from now on.
-    Attach { stream: std::net::TcpStream, upgrade: Upgrade },
+    Attach { socket: Socket, upgrade: Upgrade },
     /// One command, answered once.
     Call { identity: Box<Identity>, command: Command, reply: oneshot::Sender<Reply> },
     /// What the store answered.
@@ -120,8 +124,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`Stopped`]; the socket is then closed.
-    pub fn attach(&self, stream: std::net::TcpStream, upgrade: Upgrade) -> Result<(), Stopped> {
-        self.send(Mail::Attach { stream, upgrade })
+    pub fn attach(&self, socket: Socket, upgrade: Upgrade) -> Result<(), Stopped> {
+        self.send(Mail::Attach { socket, upgrade })
     }
 
     /// Does one command in the name of `identity` and gives its reply. Commands without a reply are not for

@@ -20,6 +20,7 @@
 //! Invariants: a worker never blocks; between workers nothing is lost (`hub` counts the room); every queue
 //! has a cap in [`Limits`](trunkline_model::Limits).
 
+mod cipher;
 mod clock;
 mod connection;
 mod deadlines;
@@ -35,14 +36,18 @@ mod places;
 mod queues;
 mod refusals;
 mod rpc;
+mod socket;
+mod transport;
 mod turn;
 mod worker;
 
+pub use cipher::Cipher;
 pub use connection::Protocol;
 pub use door::{Admission, Door};
 pub use inbox::{Handle, Inboxes, Stopped, Upgrade};
 pub use meters::{BUCKETS, Counts, Durations, Meters};
-pub use node::{HttpServer, Node, NodeConfig};
-pub use places::Places;
+pub use node::{HttpServer, Listener, Node, NodeConfig};
+pub use places::{Full, Place, Places};
 pub use refusals::{Refusal, Refusals};
 pub use rpc::Rpc;
+pub use socket::Socket;

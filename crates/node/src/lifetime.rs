@@ -14,16 +14,18 @@ use trunkline_ws_proto as wire;
 
 use crate::connection::{Connection, Protocol, slot};
 use crate::inbox::Upgrade;
-use crate::places::network_of;
+use crate::outbox::Flushed;
 use crate::refusals::Refusal;
+use crate::socket::{Polled, Socket};
+use crate::transport::Transport;
 use crate::turn::seconds;
 use crate::worker::{Entry, Phase, Worker};
 
 impl Worker {
-    pub(crate) fn attach(&mut self, now: Moment, stream: std::net::TcpStream, upgrade: Upgrade) {
-        let Upgrade { protocol, deflate, address, token, leftover } = upgrade;
+    pub(crate) fn attach(&mut self, now: Moment, socket: Socket, upgrade: Upgrade) {
+        let Upgrade { protocol, deflate, address, token, leftover, cipher } = upgrade;
         self.generation = self.generation.wrapping_add(1);
-        let mut stream = mio::net::TcpStream::from_std(stream);
+        let mut socket = Polled::from(socket);
         let limits = match protocol {
             Protocol::Echo => Arc::clone(&self.wire_limits.echo),
             Protocol::Json | Protocol::Plain(_) => Arc::clone(&self.wire_limits.session),
@@ -31,12 +33,14 @@ impl Worker {
         let entry = self.entries.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.get_ref().registry().register(&mut stream, Token(key), interest) {
+        if let Err(error) = self.poll.get_ref().registry().register(&mut socket, Token(key), interest) {
             tracing::warn!(%error, "a connection could not be watched");
             return;
         }
         let wire = wire::Connection::new(wire::Role::Server, limits).with_deflate(deflate);
-        let mut connection = Connection::new(stream, wire, protocol.clone(), self.generation, seconds(now));
+        let transport = Transport::new(socket, cipher);
+        let mut connection =
+            Connection::new(transport, wire, protocol.clone(), self.generation, seconds(now));
         let session = connection.id(key);
         let ping = u32::try_from(self.limits.ping_interval.as_secs()).unwrap_or(u32::MAX).max(1);
         connection.check_at = self.deadlines.set(session, seconds(now).saturating_add(ping));
@@ -56,17 +60,17 @@ impl Worker {
             self.feed(now, key, &mut leftover.to_vec());
         }
         self.queue(key);
-        match address.map(|address| self.addresses.enter(network_of(address))) {
-            Some(Ok(place)) => {
+        match address.map(|address| self.addresses.enter_from(address)) {
+            Some(Ok(Some(place))) => {
                 if let Some(connection) = self.socket(session) {
-                    connection.place = place.map(Box::new);
+                    connection.places.get_or_insert_default().of_address = Some(place);
                 }
             }
             Some(Err(_)) => {
                 self.refusals.note(Refusal::Address);
                 self.close(now, key, close::CONNECTION_LIMIT);
             }
-            None => {}
+            Some(Ok(None)) | None => {}
         }
         if matches!(self.phase, Phase::Closing(_)) {
             // Its handshake was answered when the others had been told goodbye already.
@@ -137,7 +141,7 @@ impl Worker {
         let Entry::Socket(mut connection) = self.entries.remove(key) else { return };
         self.meter.closed(&connection.protocol);
         self.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Err(error) = self.poll.get_ref().registry().deregister(&mut connection.stream) {
+        if let Err(error) = self.poll.get_ref().registry().deregister(&mut connection.transport.socket) {
             tracing::debug!(%error, "a connection was not watched");
         }
         self.perform(now);
@@ -244,11 +248,29 @@ impl Worker {
     /// to its end, so that the kernel does not answer unread bytes with a reset.
     pub(crate) fn finish(&mut self, now: Moment, key: usize) {
         let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { return };
-        if connection.wire.is_closed() && !std::mem::replace(&mut connection.flags.shut_down, true) {
-            // A socket that is gone already needs no shutdown.
-            let _ = connection.stream.shutdown(std::net::Shutdown::Write);
-            self.set_drop_deadline(now, key);
+        if !connection.wire.is_closed() || connection.flags.shut_down {
+            return;
         }
+        // A socket that is gone already needs no end.
+        if matches!(connection.transport.end(), Ok(Flushed::Blocked)) {
+            // The last word of its cipher waits. It is flushed when the socket takes bytes again.
+            connection.blocked_at = Some(seconds(now));
+        } else {
+            connection.flags.shut_down = true;
+        }
+        self.set_drop_deadline(now, key);
+    }
+
+    /// The other side has said all that it will. What was still to be said to it may yet arrive.
+    pub(crate) fn end_connection(&mut self, now: Moment, key: usize) {
+        self.flush(now, key);
+        if let Some(Entry::Socket(connection)) = self.entries.get_mut(key)
+            && connection.outbox.is_none()
+        {
+            // One that has gone altogether does not hear it.
+            let _ = connection.transport.end();
+        }
+        self.drop_connection(now, key);
     }
 
     pub(crate) fn socket(&mut self, session: SessionId) -> Option<&mut Connection> {

@@ -1,7 +1,7 @@
 //! A running node: its workers, and the task that hands out accepted connections.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use trunkline_ws_proto::DeflateOptions;
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::inbox::{Handle, Inboxes, Mail};
-use crate::places::{Place, Places, network_of};
+use crate::places::{Place, Places};
 use crate::queues::Queues;
 use crate::refusals::{Refusal, Refusals};
 use crate::rpc::Rpc;
+use crate::socket::Socket;
 use crate::worker::{Agreement, Counted, Equipment, Worker};
 
 /// How long accepting rests when the system has no descriptor or memory to give.
@@ -32,10 +33,37 @@ pub trait HttpServer: Send + Sync {
     /// after the request it is at.
     fn serve(
         &self,
-        stream: tokio::net::TcpStream,
+        socket: Socket,
         worker: Handle,
         drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>>;
+
+    /// What a connection hears before it is closed because there is no place for it. Nothing, where it would not
+    /// understand it.
+    fn refusal(&self) -> &'static [u8] {
+        FULL
+    }
+}
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\nContent-Length: 32\r\n\r\nthe server has no place for you\n";
+
+/// A socket that is listened on.
+#[derive(Debug)]
+pub enum Listener {
+    /// Of TCP.
+    Tcp(std::net::TcpListener),
+    /// Of the Unix domain. Its connections have no address, so none of them counts as an address's.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Listener {
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.set_nonblocking(true),
+            Self::Unix(listener) => listener.set_nonblocking(true),
+        }
+    }
 }
 
 /// What a node is made of.
@@ -63,7 +91,7 @@ pub struct NodeConfig {
     /// from is said by [`Upgrade::address`](crate::Upgrade::address).
     pub proxies: Vec<IpAddr>,
     /// The socket that is listened on; accepting begins at once.
-    pub listener: std::net::TcpListener,
+    pub listener: Listener,
 }
 
 /// A running node. Dropping it leaves it running; [`Node::stop`] ends it.
@@ -85,7 +113,7 @@ impl Node {
         let wakes: Vec<_> = handles.iter().map(|handle| Arc::clone(&handle.wake)).collect();
         let connections = Arc::clone(&meters.connections);
         let agreement = Arc::new(Agreement::among(handles.len()));
-        config.listener.set_nonblocking(true)?;
+        config.listener.set_nonblocking()?;
         let mut accepting = Some(config.listener);
         let mut threads = Vec::new();
         let queues = Queues::mesh(&wakes, config.limits.queue);
@@ -120,6 +148,7 @@ impl Node {
                     refusals: Arc::clone(&meters.refusals),
                     addresses: Arc::clone(&config.addresses),
                     proxies: config.proxies.clone(),
+                    refusal: config.http.refusal(),
                 },
             });
             let thread = std::thread::Builder::new()
@@ -191,7 +220,7 @@ impl Node {
 
 /// Accepts connections and hands them out, round robin.
 struct Acceptor {
-    listener: std::net::TcpListener,
+    listener: Listener,
     workers: Vec<Handle>,
     gate: Gate,
 }
@@ -204,14 +233,15 @@ struct Gate {
     refusals: Arc<Refusals>,
     addresses: Arc<Places<IpAddr>>,
     proxies: Vec<IpAddr>,
+    refusal: &'static [u8],
 }
 
 impl Acceptor {
     async fn run(self) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let listener = Accepting::from_listener(self.listener)?;
         for worker in (0..self.workers.len()).cycle() {
-            let (stream, from) = match listener.accept().await {
-                Ok((stream, from)) => (stream, from.ip().to_canonical()),
+            let (mut socket, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -221,16 +251,12 @@ impl Acceptor {
             let place = match self.gate.place(from) {
                 Ok(place) => place,
                 Err(refusal) => {
-                    self.gate.refusals.note(refusal);
-                    refuse(stream);
+                    self.gate.refuse(&mut socket, refusal);
                     continue;
                 }
             };
             let counted = Counted::new(&self.gate.connections, place);
-            let Ok(stream) = stream.into_std() else { continue };
-            // Small messages must not wait for the acknowledgement of earlier ones.
-            let _ = stream.set_nodelay(true);
-            if self.workers[worker].send(Mail::Accepted(stream, counted)).is_err() {
+            if self.workers[worker].send(Mail::Accepted(socket, counted)).is_err() {
                 return Ok(());
             }
         }
@@ -239,27 +265,54 @@ impl Acceptor {
 }
 
 impl Gate {
-    /// A place for a connection from this address.
-    fn place(&self, from: IpAddr) -> Result<Option<Place<IpAddr>>, Refusal> {
+    /// A place for a connection, from this address if it has one.
+    fn place(&self, from: Option<IpAddr>) -> Result<Option<Place<IpAddr>>, Refusal> {
         if self.connections.load(Ordering::Relaxed) >= self.limit {
             return Err(Refusal::Connections);
         }
         if self.crowded.load(Ordering::Relaxed) {
             return Err(Refusal::Memory);
         }
-        if self.proxies.contains(&from) {
-            return Ok(None);
+        match from.filter(|from| !self.proxies.contains(from)) {
+            Some(from) => self.addresses.enter_from(from).map_err(|_| Refusal::Address),
+            None => Ok(None),
         }
-        self.addresses.enter(network_of(from)).map_err(|_| Refusal::Address)
+    }
+
+    /// Tells a client that there is no place, as far as that goes without waiting.
+    fn refuse(&self, socket: &mut Socket, refusal: Refusal) {
+        self.refusals.note(refusal);
+        if !self.refusal.is_empty() {
+            socket.say(self.refusal);
+        }
     }
 }
 
-/// Tells a client that the server is full, as far as that goes without waiting.
-fn refuse(stream: tokio::net::TcpStream) {
-    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
-        Content-Type: text/plain\r\nContent-Length: 32\r\n\r\nthe server has no place for you\n";
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(FULL);
+/// A [`Listener`] on the runtime.
+enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Accepting {
+    fn from_listener(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Listener::Unix(listener) => Self::Unix(tokio::net::UnixListener::from_std(listener)?),
+        })
+    }
+
+    /// The next connection, and its address if it has one.
+    async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
+                // Small messages must not wait for the acknowledgement of earlier ones.
+                let _ = stream.set_nodelay(true);
+                Ok((stream.into_std()?.into(), Some(from.ip().to_canonical())))
+            }
+            Self::Unix(listener) => Ok((listener.accept().await?.0.into_std()?.into(), None)),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many connections each of some has, and how many it may have. An address counts as [`network_of`] it.
+/// How many connections each of some has, and how many it may have.
 #[derive(Debug)]
 pub struct Places<K: Eq + Hash> {
     max: AtomicUsize,
@@ -14,8 +14,8 @@ pub struct Places<K: Eq + Hash> {
 }
 
 /// It has as many as it may.
-#[derive(Debug)]
-pub(crate) struct Full;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
 
 /// Without a bound.
 impl<K: Eq + Hash> Default for Places<K> {
@@ -42,7 +42,7 @@ impl<K: Eq + Hash + Clone> Places<K> {
     ///
     /// # Errors
     /// It has as many as it may.
-    pub(crate) fn enter(self: &Arc<Self>, key: K) -> Result<Option<Place<K>>, Full> {
+    pub fn enter(self: &Arc<Self>, key: K) -> Result<Option<Place<K>>, Full> {
         let max = self.max.load(Ordering::Relaxed);
         if max == usize::MAX {
             return Ok(None);
@@ -57,9 +57,19 @@ impl<K: Eq + Hash + Clone> Places<K> {
     }
 }
 
+impl Places<IpAddr> {
+    /// One more connection from `address`, which counts as all of its /64 if it is one of IPv6.
+    ///
+    /// # Errors
+    /// It has as many as it may.
+    pub fn enter_from(self: &Arc<Self>, address: IpAddr) -> Result<Option<Place<IpAddr>>, Full> {
+        self.enter(network_of(address))
+    }
+}
+
 /// One connection of an address or a user, for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Place<K: Eq + Hash> {
+pub struct Place<K: Eq + Hash> {
     places: Arc<Places<K>>,
     key: K,
 }
@@ -77,7 +87,7 @@ impl<K: Eq + Hash> Drop for Place<K> {
 }
 
 /// What an address counts as: of IPv6 the first 64 bits, because who has one address there has that many.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),

@@ -18,6 +18,8 @@ pub enum Refusal {
     Memory,
     /// It did not say in time what it wants, or not in the words of HTTP.
     Handshake,
+    /// Not from a proxy, where only proxies connect.
+    Proxy,
     /// A page of a foreign origin.
     Origin,
     /// A name in `Host` that is not ours.
@@ -28,12 +30,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connections,
         Self::Address,
         Self::User,
         Self::Memory,
         Self::Handshake,
+        Self::Proxy,
         Self::Origin,
         Self::Host,
         Self::Credentials,
@@ -48,6 +51,7 @@ impl Refusal {
             Self::User => "user",
             Self::Memory => "memory",
             Self::Handshake => "handshake",
+            Self::Proxy => "proxy",
             Self::Origin => "origin",
             Self::Host => "host",
             Self::Credentials => "credentials",
@@ -61,6 +65,9 @@ impl Refusal {
             Self::User => "a user has as many connections as `limits.connections_per_user` allows",
             Self::Memory => "the server has more memory than `limits.memory` allows",
             Self::Handshake => "clients did not ask for anything in time, or not in HTTP",
+            Self::Proxy => {
+                "connections that are not of a proxy in `server.proxies`, though `server.proxy_protocol` is set"
+            }
             Self::Origin => "pages of foreign origins; `server.origins` lists those that may come",
             Self::Host => "requests for a name in `Host` that is not ours",
             Self::Credentials => "requests without a key or a token that is taken",

@@ -3,7 +3,7 @@
 //! Each ready socket has a budget, so that none starves; each dirty outbox is flushed once, so that all that
 //! the turn produced for a connection leaves in one write.
 
-use std::io::{self, Read};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -17,7 +17,8 @@ use trunkline_ws_proto::{Incoming, MessageKind, Payload, unmasked};
 use crate::connection::Protocol;
 use crate::inbox::Mail;
 use crate::outbox::Flushed;
-use crate::worker::{Entry, Phase, READ_BUFFER, Worker};
+use crate::transport::Buffers;
+use crate::worker::{Entry, Phase, Worker};
 
 /// How many reads one socket may have in a turn before others get theirs.
 const READS_PER_TURN: usize = 4;
@@ -70,8 +71,8 @@ impl Worker {
     fn take_mail(&mut self, now: Moment) {
         while let Ok(mail) = self.inbox.try_recv() {
             match mail {
-                Mail::Accepted(stream, counted) => self.serve_http(stream, counted),
-                Mail::Attach { stream, upgrade } => self.attach(now, stream, upgrade),
+                Mail::Accepted(socket, counted) => self.serve_http(socket, counted),
+                Mail::Attach { socket, upgrade } => self.attach(now, socket, upgrade),
                 Mail::Call { identity, command, reply } => self.call(now, *identity, command, reply),
                 Mail::Stored(answers) => {
                     let heard_at = Instant::now();
@@ -138,7 +139,7 @@ impl Worker {
 
     fn break_connection(&mut self, now: Moment, key: usize) {
         tracing::error!("a panic while serving a connection; it is closed");
-        self.buffer.resize(READ_BUFFER, 0);
+        self.buffers = Buffers::new();
         self.performing = false;
         self.close(now, key, close::INTERNAL);
     }
@@ -150,7 +151,7 @@ impl Worker {
         {
             self.feed(now, key, &mut spill);
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut buffers = std::mem::take(&mut self.buffers);
         let mut more = false;
         for _ in 0..READS_PER_TURN {
             let Some(Entry::Socket(connection)) = self.entries.get_mut(key) else { break };
@@ -160,20 +161,21 @@ impl Worker {
             if waits || self.phase.is_settling() {
                 break;
             }
-            match connection.stream.read(&mut buffer) {
-                Ok(0) => {
-                    // What was still to be said may yet arrive.
-                    self.flush(now, key);
-                    self.drop_connection(now, key);
-                    break;
-                }
-                Ok(count) => {
+            if connection.flags.ended {
+                self.end_connection(now, key);
+                break;
+            }
+            match connection.transport.receive(&mut buffers) {
+                Ok(received) => {
                     connection.heard_at = seconds(now);
                     connection.flags.pinged = false;
-                    self.meter.received_bytes.add(count);
+                    connection.flags.ended = received.ended;
+                    self.meter.received_bytes.add(received.bytes.len());
                     // A short read has emptied the socket, unless its end is still to be read.
-                    more = count == buffer.len() || connection.flags.read_closed;
-                    self.feed(now, key, &mut buffer[..count]);
+                    more = received.more || received.ended || connection.flags.read_closed;
+                    if !received.bytes.is_empty() {
+                        self.feed(now, key, received.bytes);
+                    }
                     if !more {
                         break;
                     }
@@ -182,12 +184,14 @@ impl Worker {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => more = true,
                 Err(error) => {
                     tracing::debug!(%error, "a connection broke");
+                    // Its cipher may have a last word.
+                    let _ = connection.transport.push_out();
                     self.drop_connection(now, key);
                     break;
                 }
             }
         }
-        self.buffer = buffer;
+        self.buffers = buffers;
         if more {
             self.queue(key);
         }
@@ -318,21 +322,15 @@ impl Worker {
             let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
             outbox.append(|buffer| connection.wire.poll_transmit(unmasked, buffer));
         }
-        let Some(mut outbox) = connection.outbox.take() else {
-            self.finish(now, key);
-            return;
-        };
-        let waiting = outbox.bytes();
-        let flushed = outbox.flush(&mut connection.stream);
-        self.meter.sent_bytes.add(waiting - outbox.bytes());
+        let waiting = connection.outbox_bytes();
+        let flushed = connection.flush(&mut self.outboxes);
+        self.meter.sent_bytes.add(waiting - connection.outbox_bytes());
         match flushed {
             Ok(Flushed::All) => {
-                self.outboxes.give_back(outbox);
                 self.finish(now, key);
                 self.unchoke(now, key);
             }
             Ok(Flushed::Blocked) => {
-                connection.outbox = Some(outbox);
                 connection.blocked_at = Some(seconds(now));
                 self.unchoke(now, key);
             }

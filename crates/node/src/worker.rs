@@ -32,9 +32,9 @@ use crate::places::{Place, Places};
 use crate::queues::Queues;
 use crate::refusals::Refusals;
 use crate::rpc::Rpc;
+use crate::socket::Socket;
+use crate::transport::Buffers;
 
-/// How much one read may bring, shared by all connections of the worker.
-pub(crate) const READ_BUFFER: usize = 64 << 10;
 /// How many turns a worker may find something to do at once before other tasks of its runtime get theirs.
 const TURNS_AWAKE: u32 = 8;
 /// How many readiness events are taken at a time.
@@ -88,7 +88,7 @@ pub(crate) struct Worker {
     pub(crate) to_store: Vec<Request>,
     pub(crate) ready: VecDeque<usize>,
     pub(crate) dirty: Vec<usize>,
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffers: Buffers,
     pub(crate) scratch: Vec<u8>,
     /// What compresses and inflates for all connections.
     pub(crate) deflate: DeflatePool,
@@ -194,7 +194,7 @@ impl Worker {
             to_store: Vec::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
-            buffer: vec![0; READ_BUFFER],
+            buffers: Buffers::new(),
             scratch: Vec::new(),
             deflate: DeflatePool::new(deflate),
             wire_limits,
@@ -267,16 +267,9 @@ impl Worker {
     }
 
     /// Lets an accepted connection speak HTTP on this worker, until it ends or is upgraded.
-    pub(crate) fn serve_http(&mut self, stream: std::net::TcpStream, counted: Counted) {
-        let stream = match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "an accepted connection could not be taken");
-                return;
-            }
-        };
+    pub(crate) fn serve_http(&mut self, socket: Socket, counted: Counted) {
         let (open, wake) = (Rc::clone(&self.http_open), Arc::clone(&self.wake));
-        let served = self.http.serve(stream, self.handle.clone(), self.drain.subscribe());
+        let served = self.http.serve(socket, self.handle.clone(), self.drain.subscribe());
         tokio::task::spawn_local(async move {
             served.await;
             drop((counted, open));

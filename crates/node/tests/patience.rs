@@ -14,7 +14,9 @@ use trunkline_model::{
     Admitted, ChannelName, ClientId, Epoch, Identity, Kind, Limits, Namespace, Namespaces, Presented,
     Publisher, Timestamp, UserName,
 };
-use trunkline_node::{Admission, Door, Handle, HttpServer, Inboxes, Node, NodeConfig, Protocol, Upgrade};
+use trunkline_node::{
+    Admission, Door, Handle, HttpServer, Inboxes, Listener, Node, NodeConfig, Protocol, Socket, Upgrade,
+};
 use trunkline_ws_proto::DeflateOptions;
 
 const TEXT: u8 = 0x81;
@@ -31,7 +33,7 @@ struct AtOnce(Protocol);
 impl HttpServer for AtOnce {
     fn serve(
         &self,
-        stream: tokio::net::TcpStream,
+        socket: Socket,
         worker: Handle,
         _drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -41,9 +43,9 @@ impl HttpServer for AtOnce {
             address: None,
             token: None,
             leftover: Bytes::new(),
+            cipher: None,
         };
-        let stream = stream.into_std().expect("the runtime gives its sockets back");
-        Box::pin(async move { worker.attach(stream, upgrade).expect("the worker runs") })
+        Box::pin(async move { worker.attach(socket, upgrade).expect("the worker runs") })
     }
 }
 
@@ -84,7 +86,7 @@ fn node(limits: Limits, protocol: Protocol, ring: u32) -> SocketAddr {
         door: Arc::new(OpenDoor),
         rpc: None,
         http: Arc::new(AtOnce(protocol)),
-        listener,
+        listener: Listener::Tcp(listener),
     };
     // Dropped, the node goes on; it ends with the test's process.
     Node::start(config, inboxes).expect("the node starts");

@@ -12,7 +12,7 @@ use trunkline_model::{
     Action, ClientId, Command, Epoch, ErrorCode, Fault, Form, Identity, Limits, Method, Namespaces, Payload,
     Presented, Publisher, Reply, RpcRequest, Timestamp, UserName,
 };
-use trunkline_node::{Admission, Door, Handle, HttpServer, Inboxes, Node, NodeConfig, Rpc};
+use trunkline_node::{Admission, Door, Handle, HttpServer, Inboxes, Listener, Node, NodeConfig, Rpc, Socket};
 use trunkline_ws_proto::DeflateOptions;
 
 /// Longer than any test waits for what must come, so that one that fails ends.
@@ -24,7 +24,7 @@ struct GivesHandle(mpsc::Sender<Handle>);
 impl HttpServer for GivesHandle {
     fn serve(
         &self,
-        _stream: tokio::net::TcpStream,
+        _socket: Socket,
         worker: Handle,
         _drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -96,7 +96,7 @@ fn node(rpc: Option<Arc<dyn Rpc>>, limits: Limits) -> Handle {
         door: Arc::new(NoDoor),
         rpc,
         http: Arc::new(GivesHandle(give)),
-        listener,
+        listener: Listener::Tcp(listener),
     };
     // Dropped, the node goes on; it ends with the test's process.
     Node::start(config, inboxes).expect("the node starts");

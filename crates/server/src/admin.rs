@@ -18,11 +18,12 @@ use tokio::sync::Semaphore;
 use trunkline_model::{ErrorCode, Fault};
 use trunkline_node::{Refusal, Refusals};
 
-use crate::credentials;
-use crate::http::Readiness;
+use crate::http::Shared;
+use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::patient::Patient;
 use crate::problem::Problem;
+use crate::{credentials, listen};
 
 /// How many connections the address of its own has at a time. Further ones wait.
 const CONNECTIONS: usize = 64;
@@ -123,14 +124,14 @@ pub(crate) struct AdminServer {
 }
 
 impl AdminServer {
-    pub(crate) fn new(
-        listener: TcpListener,
-        administrators: &Administrators,
-        metrics: Metrics,
-        ready: Readiness,
-    ) -> Self {
-        let router = routes(administrators.elsewhere(), metrics).merge(ready.routes());
-        Self { listener, router }
+    /// Listens there.
+    ///
+    /// # Errors
+    /// What is in the way, in a sentence.
+    pub(crate) fn bind(address: SocketAddr, shared: &Shared) -> anyhow::Result<Self> {
+        let Shared { administrators, metrics, ready, .. } = shared;
+        let router = routes(administrators.elsewhere(), metrics.clone()).merge(ready.clone().routes());
+        Ok(Self { listener: listen::tcp(address)?, router })
     }
 
     /// Where it listens.
@@ -151,8 +152,10 @@ impl AdminServer {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let place = Arc::clone(&places).acquire_owned().await.map_err(std::io::Error::other)?;
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let accepted =
+                listener.accept().await.and_then(|(stream, _)| Line::new(stream.into_std()?.into()));
+            let stream = match accepted {
+                Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_REST).await;

@@ -9,6 +9,7 @@ mod reload;
 mod reference;
 mod serve;
 mod show;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,12 +26,14 @@ use crate::dto::{
     AcknowledgeWord, CapsTable, CompressionTable, ConfigFile, EditsWord, KeepTable, KindWord, LimitsTable,
     NamespaceTable, PresenceWord, PublishWord, RpcTable, ServerTable, SlowWord, SubscribeWord,
 };
+use crate::listen::Listen;
 use crate::units;
 pub(crate) use admin::AdminSettings;
 pub(crate) use auth::AuthSettings;
 pub(crate) use layers::Layers;
 pub(crate) use reload::Configuration;
 pub(crate) use show::{check, refresh_reference, schema, show};
+pub(crate) use tls::TlsSettings;
 
 /// A frame may be so many times larger than a message before it is more than an error.
 pub(crate) const FRAME_PER_MESSAGE: usize = 4;
@@ -132,7 +135,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone)]
 pub(crate) struct ServerSettings {
     /// Where it listens.
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     /// Where the database is.
     pub(crate) data: PathBuf,
     /// Worker threads; `None` for one per core.
@@ -151,12 +154,16 @@ pub(crate) struct ServerSettings {
     pub(crate) proxies: Vec<IpAddr>,
     /// How it ends.
     pub(crate) drain: Drain,
+    /// The certificate, if it speaks TLS itself.
+    pub(crate) tls: Option<TlsSettings>,
+    /// Whether every connection begins with a PROXY header.
+    pub(crate) proxy_protocol: bool,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))),
             data: PathBuf::from("./trunkline-data"),
             workers: None,
             local: false,
@@ -166,6 +173,8 @@ impl Default for ServerSettings {
             plaintext: false,
             proxies: Vec::new(),
             drain: Drain::default(),
+            tls: None,
+            proxy_protocol: false,
         }
     }
 }
@@ -317,6 +326,7 @@ impl Settings {
         }
         if let Some(table) = &file.server {
             self.server.apply(table).map_err(|error| format!("[server]: {error}"))?;
+            self.server.tls = table.tls.as_ref().map(|table| TlsSettings::of(table, dir));
             if layers.is_of_file(&["server", "data"]) {
                 self.server.data = dir.join(&self.server.data);
             }
@@ -371,10 +381,7 @@ impl LimitSettings {
 impl ServerSettings {
     fn apply(&mut self, table: &ServerTable) -> Result<(), String> {
         if let Some(listen) = &table.listen {
-            let wrong = |_| {
-                format!("listen: {listen:?} is no address with a port; write one like \"127.0.0.1:8000\"")
-            };
-            self.listen = listen.parse().map_err(wrong)?;
+            self.listen = listen.parse().map_err(|error| format!("listen: {listen:?}: {error}"))?;
         }
         if let Some(data) = &table.data {
             self.data = PathBuf::from(data);
@@ -399,6 +406,7 @@ impl ServerSettings {
         self.echo = table.echo.unwrap_or(self.echo);
         self.pages = table.pages.unwrap_or(self.pages);
         self.plaintext = table.plaintext.unwrap_or(self.plaintext);
+        self.proxy_protocol = table.proxy_protocol.unwrap_or(self.proxy_protocol);
         if let Some(proxies) = &table.proxies {
             let parsed = proxies.iter().map(|text| {
                 let wrong = |_| format!("proxies: {text:?} is no address; write one like \"10.0.0.1\"");

@@ -86,6 +86,20 @@ pub(crate) struct ServerTable {
     pub(crate) proxies: Option<Vec<String>>,
     /// How it ends.
     pub(crate) drain: Option<DrainTable>,
+    /// The certificate, if it speaks TLS itself.
+    pub(crate) tls: Option<TlsTable>,
+    /// Whether every connection begins with a PROXY header.
+    pub(crate) proxy_protocol: Option<bool>,
+}
+
+/// `[server.tls]`
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, expecting = "a table, like { certificate = \"chain.pem\", key = \"key.pem\" }")]
+pub(crate) struct TlsTable {
+    /// The file of the certificate.
+    pub(crate) certificate: String,
+    /// The file of its key.
+    pub(crate) key: String,
 }
 
 /// `server.drain`

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 
+use crate::line::Peer;
+
 /// What proxies say where a request comes from: the addresses on its way, the nearest last.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -16,12 +18,18 @@ impl Proxies {
         Self(addresses)
     }
 
+    /// Whether this is the address of one of them.
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+
     /// Where a request comes from that came by a connection of `peer`: the nearest address that is not a proxy's. `None` if
     /// a proxy does not say, or what it says is no address.
-    pub(crate) fn origin_of(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-        let peer = peer.to_canonical();
-        if !self.0.contains(&peer) {
-            return Some(peer);
+    pub(crate) fn origin_of(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        if let Peer::Address(peer) = peer
+            && !self.trust(peer)
+        {
+            return Some(peer.to_canonical());
         }
         let said = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let way: Vec<&str> = said.flat_map(|list| list.split(',')).map(str::trim).collect();
@@ -53,7 +61,8 @@ mod tests {
             for value in said {
                 headers.append(FORWARDED_FOR, value.parse().expect("a value"));
             }
-            assert_eq!(proxies.origin_of(ip(peer), &headers), expect.map(ip), "{peer} {said:?}");
+            let peer = if peer.is_empty() { Peer::Local } else { Peer::Address(ip(peer)) };
+            assert_eq!(proxies.origin_of(peer, &headers), expect.map(ip), "{peer:?} {said:?}");
         };
         check("192.0.2.1", &[], Some("192.0.2.1"));
         check("192.0.2.1", &["198.51.100.1"], Some("192.0.2.1"));
@@ -65,6 +74,10 @@ mod tests {
         check("127.0.0.1", &["203.0.113.9, 198.51.100.1"], Some("198.51.100.1"));
         check("127.0.0.1", &["[2001:db8::1]:443"], Some("2001:db8::1"));
         check("127.0.0.1", &["198.51.100.1:55555"], Some("198.51.100.1"));
+        // Who comes by a file is a proxy of this machine.
+        check("", &["198.51.100.1"], Some("198.51.100.1"));
+        check("", &["203.0.113.9, 198.51.100.1"], Some("198.51.100.1"));
+        check("", &[], None);
         check("127.0.0.1", &[], None);
         check("127.0.0.1", &["unknown"], None);
         check("127.0.0.1", &["10.0.0.1"], None);

@@ -1,7 +1,8 @@
-//! HTTP on the one port: which path goes where, and how one connection is served.
+//! HTTP on the one port: which path goes where, and how one connection is served with HTTP/1.1. HTTP/2 is in `http2`.
 
+use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,41 +11,48 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::uri::Authority;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tower::ServiceExt as _;
-use trunkline_model::{ErrorCode, Fault, Limits};
-use trunkline_node::{Handle, HttpServer, Refusal, Refusals};
+use tower::{Service, ServiceExt as _};
+use trunkline_model::{ErrorCode, Fault, Limits, UserName};
+use trunkline_node::{Handle, HttpServer, Places, Refusal, Refusals, Socket};
 
 use crate::admin::Administrators;
 use crate::config::ServerSettings;
 use crate::door::ServerDoor;
+use crate::entrance::{Entered, Entrance, Stream};
 use crate::forwarded::Proxies;
+use crate::line::Peer;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
-use crate::patient::Patient;
 use crate::problem::Problem;
+use crate::tls::Tls;
 use crate::upgrade::Terms;
-use crate::{admin, api, ui, upgrade};
+use crate::{admin, api, http2, tls, ui, upgrade};
 
 /// The largest head of a request, in bytes, and its most headers. Above them 431.
-const HEAD_SIZE_MAX: usize = 16 << 10;
+pub(crate) const HEAD_SIZE_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 100;
 /// How long a request may take from the end of its head to its answer. Then 504.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The other end of a connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// What a connection hears for which there is no place.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\nContent-Length: 32\r\n\r\nthe server has no place for you\n";
 
-/// What the endpoints have in common with the rest of the server.
+/// What the endpoints have in common with the rest of the server, which may change it. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) door: Arc<ServerDoor>,
+    pub(crate) addresses: Arc<Places<IpAddr>>,
+    pub(crate) users: Arc<Places<UserName>>,
     pub(crate) origins: Origins,
     pub(crate) ready: Readiness,
     pub(crate) administrators: Administrators,
@@ -52,19 +60,44 @@ pub(crate) struct Shared {
     pub(crate) refusals: Arc<Refusals>,
 }
 
-/// Speaks HTTP/1.1 on every accepted connection.
+/// Speaks HTTP/1.1 on every accepted connection, and HTTP/2 on those that have chosen it in their TLS handshake.
 pub(crate) struct Http {
     router: Router,
-    refusals: Arc<Refusals>,
-    head_timeout: Duration,
-    write_timeout: Duration,
+    entrance: Entrance,
+    waits: Waits,
+}
+
+/// How long one waits for what a client does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// For the head of a request.
+    pub(crate) head: Duration,
+    /// For room to write.
+    pub(crate) write: Duration,
+    /// For any sign of life.
+    pub(crate) ping: Duration,
 }
 
 impl Http {
-    /// The endpoints. `terms` are those of WebSockets.
-    pub(crate) fn new(limits: &Limits, terms: Terms, server: ServerSettings, shared: Shared) -> Self {
-        let ServerSettings { local, echo, pages, proxies, .. } = server;
-        let Shared { door, origins, ready, administrators, metrics, refusals } = shared;
+    /// The endpoints, behind TLS or not. `terms` are those of WebSockets.
+    pub(crate) fn new(
+        limits: &Limits,
+        terms: Terms,
+        server: &ServerSettings,
+        tls: Option<Arc<Tls>>,
+        shared: Shared,
+    ) -> Self {
+        let ServerSettings { local, echo, pages, proxy_protocol, .. } = *server;
+        let Shared { door, addresses, origins, ready, administrators, metrics, refusals, .. } = shared;
+        let entrance = Entrance {
+            tls,
+            proxy_protocol,
+            addresses,
+            refusals: Arc::clone(&refusals),
+            proxies: Proxies::new(server.proxies.clone()),
+            deadline: limits.handshake_timeout,
+            patience: limits.write_timeout,
+        };
         let (guard, counting) = (origins.clone(), metrics.clone());
         let mut router = Router::new()
             .route("/ws", any(upgrade::session))
@@ -88,57 +121,106 @@ impl Http {
         let router = router
             .layer(DefaultBodyLimit::max(limits.http_body))
             .layer(axum::Extension(origins))
-            .layer(axum::Extension(Proxies::new(proxies)))
+            .layer(axum::Extension(entrance.proxies.clone()))
             .layer(axum::Extension(terms))
             .layer(axum::Extension(door))
             .layer(axum::Extension(Arc::clone(&refusals)))
             .layer(middleware::from_fn(move |request, next| guard.clone().guard(request, next)))
             .layer(middleware::from_fn(end_in_time))
             .layer(middleware::from_fn(move |request, next| counting.clone().count(request, next)));
-        Self { refusals, router, head_timeout: limits.handshake_timeout, write_timeout: limits.write_timeout }
+        let waits =
+            Waits { head: limits.handshake_timeout, write: limits.write_timeout, ping: limits.ping_interval };
+        Self { router, entrance, waits }
     }
 }
 
 impl HttpServer for Http {
     fn serve(
         &self,
-        stream: tokio::net::TcpStream,
+        socket: Socket,
         worker: Handle,
         mut drain: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        let (router, refusals) = (self.router.clone(), Arc::clone(&self.refusals));
-        let peer = stream.peer_addr().ok().map(Peer);
-        let service = tower::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(worker.clone());
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
-            }
-            router.clone().oneshot(request)
-        });
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.head_timeout)
-            .max_buf_size(HEAD_SIZE_MAX)
-            .max_headers(HEADERS_MAX);
-        let stream = Patient::new(stream, self.write_timeout);
-        let served =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).with_upgrades();
+        let (entrance, waits) = (self.entrance.clone(), self.waits);
+        let router = self.router.clone();
         Box::pin(async move {
-            let mut served = pin!(served);
-            let result = tokio::select! {
-                result = served.as_mut() => result,
-                _ = drain.wait_for(|drain| *drain) => {
-                    served.as_mut().graceful_shutdown();
-                    served.await
-                }
+            let entered = tokio::select! {
+                entered = entrance.enter(socket, FULL) => entered,
+                // Nothing was asked yet.
+                _ = drain.wait_for(|drain| *drain) => None,
             };
-            if let Err(error) = result {
-                if error.is_timeout() || error.is_parse() {
-                    refusals.note(Refusal::Handshake);
+            let Some(Entered { stream, peer, place }) = entered else { return };
+            let refusals = Arc::clone(&entrance.refusals);
+            let service = TowerToHyperService::new(answers(router, worker, peer));
+            match stream {
+                Stream::Plain(stream) => {
+                    Box::pin(serve_http1(stream, service, waits, drain, &refusals)).await
                 }
-                tracing::debug!(%error, "an HTTP connection ended");
+                Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) => {
+                    Box::pin(http2::serve(*stream, service, waits, drain)).await;
+                }
+                Stream::Tls(stream) => Box::pin(serve_http1(*stream, service, waits, drain, &refusals)).await,
             }
+            drop(place);
         })
+    }
+
+    fn refusal(&self) -> &'static [u8] {
+        // Who waits for a handshake would not understand it.
+        if self.entrance.speaks_plainly() { FULL } else { b"" }
+    }
+}
+
+/// Answers what comes by one connection.
+fn answers(router: Router, worker: Handle, peer: Peer) -> impl Answers {
+    tower::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(worker.clone());
+        request.extensions_mut().insert(peer);
+        if request.version() == Version::HTTP_2 {
+            http2::name_host(&mut request);
+        }
+        router.clone().oneshot(request)
+    })
+}
+
+/// What answers requests.
+pub(crate) trait Answers:
+    Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: 'static> + Clone + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: 'static>
+        + Clone
+        + 'static
+{
+}
+
+async fn serve_http1(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    service: TowerToHyperService<impl Answers>,
+    waits: Waits,
+    mut drain: watch::Receiver<bool>,
+    refusals: &Refusals,
+) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(waits.head)
+        .max_buf_size(HEAD_SIZE_MAX)
+        .max_headers(HEADERS_MAX);
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        _ = drain.wait_for(|drain| *drain) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        if error.is_timeout() || error.is_parse() {
+            refusals.note(Refusal::Handshake);
+        }
+        tracing::debug!(%error, "an HTTP connection ended");
     }
 }
 

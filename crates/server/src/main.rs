@@ -3,7 +3,10 @@
 //! Only this crate reads configuration and environment, opens tokens ([`door`]), and speaks HTTP.
 //!
 //! ```text
-//!   cli ──▶ run ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http: upgrade, api, ui, admin (metrics)
+//!   cli ──▶ run ──▶ running ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http, http2: upgrade, api, ui
+//!       │       │                                            ├─▶ entrance: proxy_header, tls
+//!       │       ├─▶ listen                                   └─▶ rpc: the application's HTTP endpoint
+//!       │       └─▶ admin: metrics, on an address of its own
 //!       │                                        └─▶ rpc: the application's HTTP endpoint
 //!       ├─▶ config: check, show, schema
 //!       ├─▶ token: new, show ──▶ config, auth
@@ -13,26 +16,33 @@
 
 mod admin;
 mod api;
+mod cipher;
 mod cli;
 mod config;
 mod copies;
 mod credentials;
 mod door;
 mod dto;
+mod entrance;
 mod files;
 mod forwarded;
 mod http;
+mod http2;
 mod key_ring;
+mod line;
+mod listen;
 mod metrics;
 mod origins;
 mod outgoing;
 mod patient;
 mod problem;
 mod process;
+mod proxy_header;
 mod remote;
 mod rpc;
 mod run;
 mod running;
+mod tls;
 mod token;
 mod ui;
 mod units;

@@ -1,4 +1,4 @@
-//! A TCP stream that gives up a client which takes nothing of its answer. Between the socket and hyper, which
+//! A line that gives up a client which takes nothing of its answer. Between the socket and hyper, which
 //! has deadlines for reading a head but none for writing.
 
 use std::future::Future as _;
@@ -8,24 +8,25 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::line::Line;
 
 /// A stream on which a write that makes no progress for `patience` fails with [`io::ErrorKind::TimedOut`].
 pub(crate) struct Patient {
-    stream: TcpStream,
+    stream: Line,
     patience: Duration,
     /// Runs while the socket takes nothing.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(crate) fn new(stream: Line, patience: Duration) -> Self {
         Self { stream, patience, waiting: None }
     }
 
-    /// The bare stream.
-    pub(crate) fn into_inner(self) -> TcpStream {
+    /// The bare line.
+    pub(crate) fn into_inner(self) -> Line {
         self.stream
     }
 
@@ -83,12 +84,13 @@ impl AsyncWrite for Patient {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     async fn pair() -> (Patient, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("loopback");
         let (server, _) = listener.accept().await.expect("loopback");
-        (Patient::new(server, Duration::from_secs(30)), client)
+        (Patient::new(Line::Tcp(server), Duration::from_secs(30)), client)
     }
 
     /// The clock is virtual: it jumps to the next deadline when nothing else can happen.

@@ -2,8 +2,9 @@
 //! others, that lets in who has a token. SIGHUP makes either read its configuration again.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,10 +12,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Failure, ServerOptions};
 use crate::config::{Configuration, Drain, Mode, Settings};
+use crate::listen::{Bound, Listen};
 use crate::running::{Server, start};
+use crate::tls::Tls;
 
 /// How often it is looked whether a worker has died, and how much memory is used.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is looked whether the certificate has changed. One is read at the second look that finds it the same.
+const CERTIFICATE_WATCH: Duration = Duration::from_secs(2);
 /// How often it is looked whether all clients have left.
 const LEAVING_WATCH: Duration = Duration::from_millis(50);
 
@@ -22,7 +27,7 @@ const LEAVING_WATCH: Duration = Duration::from_millis(50);
 pub(crate) fn dev(options: &ServerOptions) -> anyhow::Result<()> {
     start_logging();
     let (settings, layers) = Settings::read(Mode::Dev, options)?;
-    refuse_other_machines(settings.server.listen)?;
+    refuse_other_machines(&settings.server.listen)?;
     run(settings, Configuration { mode: Mode::Dev, options: options.clone(), layers })
 }
 
@@ -35,9 +40,10 @@ pub(crate) fn serve(options: &ServerOptions) -> anyhow::Result<()> {
 
 fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     let (mode, data) = (configuration.mode, settings.server.data.clone());
-    let listener = listen(settings.server.listen)?;
-    let address = listener.local_addr()?;
-    let mut server = start(settings, configuration, listener)?;
+    let tls = load_tls(&settings)?;
+    let Bound { listener, at, file } = settings.server.listen.bind()?;
+    let place = Place { at, is_encrypted: tls.is_some() };
+    let mut server = start(settings, configuration, listener, tls)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
@@ -52,8 +58,8 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     }
     drop(entered);
     match mode {
-        Mode::Dev => announce_dev(address, &data)?,
-        Mode::Serve => announce_serve(address, &data)?,
+        Mode::Dev => announce_dev(&place, &data)?,
+        Mode::Serve => announce_serve(&place, &data)?,
     }
     runtime.block_on(wait_for_end(&mut server, &mut signals));
     // A second signal does not wait for anybody.
@@ -61,12 +67,19 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     send_away(&server);
     server.node.stop();
     let ended = server.node.join().context("a worker has failed");
-    drop(hurry);
+    drop((hurry, file));
     ended
 }
 
-fn refuse_other_machines(address: SocketAddr) -> Result<(), Failure> {
-    if address.ip().is_loopback() {
+/// Reads the certificate, if there is one, before anything is made.
+fn load_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, Failure> {
+    let tls = settings.server.tls.clone().map(Tls::load).transpose();
+    tls.map(|tls| tls.map(Arc::new)).map_err(|error| Failure::Usage(format!("[server.tls]: {error}")))
+}
+
+fn refuse_other_machines(listen: &Listen) -> Result<(), Failure> {
+    let Listen::Tcp(address) = listen else { return Ok(()) };
+    if listen.is_local() {
         return Ok(());
     }
     let message = format!(
@@ -78,50 +91,70 @@ fn refuse_other_machines(address: SocketAddr) -> Result<(), Failure> {
     Err(Failure::Usage(message))
 }
 
-/// A listener on this address.
-///
-/// # Errors
-/// There can be none; the message says what to do.
-pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| {
-        let message = match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "another program listens on {address}; stop it, or choose another port with --listen {}:0",
-                address.ip()
-            ),
-            _ => format!("cannot listen on {address}: {error}"),
-        };
-        anyhow::anyhow!(message)
-    })
+/// Where clients reach it.
+struct Place {
+    at: Listen,
+    is_encrypted: bool,
+}
+
+impl Place {
+    fn http(&self) -> String {
+        self.url(if self.is_encrypted { "https" } else { "http" })
+    }
+
+    fn ws(&self) -> String {
+        self.url(if self.is_encrypted { "wss" } else { "ws" })
+    }
+
+    /// The beginning of a URL: a path can follow.
+    fn url(&self, scheme: &str) -> String {
+        match &self.at {
+            Listen::Tcp(address) => format!("{scheme}://{address}"),
+            Listen::Unix(path) => format!("{scheme}+unix:{}:", path.display()),
+        }
+    }
+
+    /// What whoever waits for the server looks for.
+    fn ready(&self) -> String {
+        match &self.at {
+            Listen::Tcp(_) => self.http(),
+            Listen::Unix(_) => self.at.to_string(),
+        }
+    }
 }
 
 fn announce_admin(address: SocketAddr) -> io::Result<()> {
     writeln!(io::stdout().lock(), "  Metrics    http://{address}/metrics")
 }
 
-fn announce_serve(address: SocketAddr, data: &Path) -> io::Result<()> {
+fn announce_serve(place: &Place, data: &Path) -> io::Result<()> {
+    let (http, ws) = (place.http(), place.ws());
     let mut out = io::stdout().lock();
-    writeln!(out, "  WebSocket  ws://{address}/ws            trunkline.v1")?;
-    writeln!(out, "  HTTP       http://{address}/api/v1/")?;
-    writeln!(out, "  Health     http://{address}/health/ready")?;
+    writeln!(out, "  WebSocket  {ws}/ws            trunkline.v1")?;
+    writeln!(out, "  HTTP       {http}/api/v1/")?;
+    writeln!(out, "  Health     {http}/health/ready")?;
     writeln!(out, "  Data       {}", data.join("trunkline.db").display())?;
-    writeln!(out, "ready http://{address}")?;
+    writeln!(out, "ready {}", place.ready())?;
     out.flush()
 }
 
-fn announce_dev(address: SocketAddr, data: &Path) -> io::Result<()> {
+fn announce_dev(place: &Place, data: &Path) -> io::Result<()> {
     let database = data.join("trunkline.db");
+    let (http, ws) = (place.http(), place.ws());
     let mut out = io::stdout().lock();
-    writeln!(out, "  Pages      http://{address}/")?;
-    writeln!(out, "  Demos      http://{address}/demo/")?;
-    writeln!(out, "  WebSocket  ws://{address}/ws            trunkline.v1")?;
-    writeln!(out, "  Plain      ws://{address}/echo   ws://{address}/room/lobby")?;
+    writeln!(out, "  Pages      {http}/")?;
+    writeln!(out, "  Demos      {http}/demo/")?;
+    writeln!(out, "  WebSocket  {ws}/ws            trunkline.v1")?;
+    writeln!(out, "  Plain      {ws}/echo   {ws}/room/lobby")?;
     writeln!(out, "  Data       {}", database.display())?;
-    let server = if address.port() == 8000 { String::new() } else { format!(" --server http://{address}") };
-    let program = own_name();
-    writeln!(out, "  try:  {program} sub chat:lobby{server}")?;
-    writeln!(out, "        {program} pub chat:lobby '{{\"text\":\"Hi\"}}'{server}")?;
-    writeln!(out, "ready http://{address}")?;
+    if let Listen::Tcp(address) = &place.at {
+        let is_default = address.port() == 8000 && !place.is_encrypted;
+        let server = if is_default { String::new() } else { format!(" --server {http}") };
+        let program = own_name();
+        writeln!(out, "  try:  {program} sub chat:lobby{server}")?;
+        writeln!(out, "        {program} pub chat:lobby '{{\"text\":\"Hi\"}}'{server}")?;
+    }
+    writeln!(out, "ready {}", place.ready())?;
     out.flush()
 }
 
@@ -156,11 +189,13 @@ impl Signals {
 
 async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
+    let mut certificate = tokio::time::interval(CERTIFICATE_WATCH);
     loop {
         tokio::select! {
             _ = signals.interrupt.recv() => return,
             _ = signals.terminate.recv() => return,
             _ = signals.hangup.recv() => server.reload(),
+            _ = certificate.tick() => server.look_at_certificate(),
             _ = watch.tick() => {
                 if server.node.has_ended() {
                     return;
@@ -174,8 +209,8 @@ async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
 /// Lets the clients go before the end: nobody new is sent here, then each leaves at a moment of its own. Over when all have
 /// left, or their time is.
 fn send_away(server: &Server) {
-    let Server { node, ready, drain, .. } = server;
-    ready.end();
+    let Server { node, shared, drain, .. } = server;
+    shared.ready.end();
     if node.has_ended() || *drain == Drain::default() {
         return;
     }

@@ -1,12 +1,11 @@
 //! A running server: what it is made of, and what of it can be changed while it runs.
 
-use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use trunkline_backend::{Retentions, Store};
-use trunkline_model::{ChannelName, Limits, Namespaces, UserName};
-use trunkline_node::{Door, Inboxes, Node, NodeConfig, Places, Rpc};
+use trunkline_model::{ChannelName, Limits};
+use trunkline_node::{Door, Inboxes, Listener, Node, NodeConfig, Places, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
 use crate::admin::{AdminServer, Administrators};
@@ -17,7 +16,7 @@ use crate::http::{Http, Readiness, Shared};
 use crate::metrics::Metrics;
 use crate::origins::Origins;
 use crate::rpc::Application;
-use crate::run::listen;
+use crate::tls::Tls;
 use crate::upgrade::Terms;
 use crate::{files, process};
 
@@ -33,8 +32,10 @@ const MEMORY_FREE_PERCENT: u64 = 95;
 pub(crate) fn start(
     settings: Settings,
     configuration: Configuration,
-    listener: TcpListener,
+    listener: Listener,
+    tls: Option<Arc<Tls>>,
 ) -> anyhow::Result<Server> {
+    let caps = Arc::new(caps(&settings)?);
     let Settings { namespaces, compression, rpc, auth, server, limits, admin, .. } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
     let terms = Terms {
@@ -42,12 +43,6 @@ pub(crate) fn start(
         compression: compression.is_some(),
         cookie: auth.cookie.as_deref().map(Arc::from),
     };
-    let mut caps = caps(&namespaces, &limits)?;
-    if !auth.anonymous {
-        // Who has shown nothing keeps no place from others.
-        caps.first_command = caps.handshake_timeout;
-    }
-    caps.call_timeout = rpc.as_ref().map_or(caps.call_timeout, |rpc| rpc.timeout);
     let application = rpc.map(|rpc| Application::new(rpc.url, caps.call_answer_max)).transpose();
     let application = application.map_err(|error| anyhow::anyhow!("[rpc]: {error}"))?;
     let inboxes = Inboxes::new(server.workers.unwrap_or_else(cores));
@@ -55,56 +50,34 @@ pub(crate) fn start(
     let store = Arc::new(SqliteStore::open(&server.data, inboxes.sink(), kept)?);
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
-    let door = Arc::new(door);
-    let addresses = Arc::new(Places::up_to(limits.connections_per_address));
-    let users = Arc::new(Places::up_to(limits.connections_per_user));
-    let meters = inboxes.meters();
-    let (refusals, metrics) = (Arc::clone(&meters.refusals), Metrics::of(meters));
-    let origins = Origins::new(server.origins.clone(), Arc::clone(&refusals));
-    let ready = Readiness::default();
-    let administrators = Administrators::new(admin.token, server.local, Arc::clone(&refusals));
-    let admin = admin.listen.map(listen).transpose()?;
-    let admin =
-        admin.map(|listener| AdminServer::new(listener, &administrators, metrics.clone(), ready.clone()));
-    let (drain, proxies, caps) = (server.drain, server.proxies.clone(), Arc::new(caps));
+    let refusals = Arc::clone(&inboxes.meters().refusals);
     let shared = Shared {
-        door: Arc::clone(&door),
-        origins: origins.clone(),
-        ready: ready.clone(),
-        administrators: administrators.clone(),
-        metrics,
+        door: Arc::new(door),
+        addresses: Arc::new(Places::up_to(limits.connections_per_address)),
+        users: Arc::new(Places::up_to(limits.connections_per_user)),
+        origins: Origins::new(server.origins.clone(), Arc::clone(&refusals)),
+        ready: Readiness::default(),
+        administrators: Administrators::new(admin.token, server.local, Arc::clone(&refusals)),
+        metrics: Metrics::of(inboxes.meters()),
         refusals,
     };
+    let admin = admin.listen.map(|address| AdminServer::bind(address, &shared)).transpose()?;
+    let (drain, memory) = (server.drain, Memory::of(&limits));
     let config = NodeConfig {
-        addresses: Arc::clone(&addresses),
-        users: Arc::clone(&users),
-        proxies,
-        http: Arc::new(Http::new(&caps, terms, server, shared)),
+        addresses: Arc::clone(&shared.addresses),
+        users: Arc::clone(&shared.users),
+        proxies: server.proxies.clone(),
+        http: Arc::new(Http::new(&caps, terms, &server, tls.clone(), shared.clone())),
         limits: Arc::clone(&caps),
         namespaces: Arc::new(namespaces),
         store: Arc::clone(&store) as Arc<dyn Store>,
         deflate: compression.unwrap_or_default(),
-        door: Arc::clone(&door) as Arc<dyn Door>,
+        door: Arc::clone(&shared.door) as Arc<dyn Door>,
         rpc: application.map(|application| Arc::new(application) as Arc<dyn Rpc>),
         listener,
     };
     let node = Node::start(config, inboxes).context("the workers could not be started")?;
-    let memory = Memory::of(&limits);
-    let places = Seats { addresses, users };
-    Ok(Server {
-        node,
-        configuration,
-        caps,
-        store,
-        door,
-        places,
-        origins,
-        ready,
-        administrators,
-        admin,
-        memory,
-        drain,
-    })
+    Ok(Server { node, configuration, caps, store, shared, admin, memory, tls, drain })
 }
 
 /// A running server, and what of it can be changed.
@@ -113,21 +86,12 @@ pub(crate) struct Server {
     configuration: Configuration,
     caps: Arc<Limits>,
     store: Arc<SqliteStore>,
-    door: Arc<ServerDoor>,
-    places: Seats,
-    origins: Origins,
-    pub(crate) ready: Readiness,
-    administrators: Administrators,
+    pub(crate) shared: Shared,
     /// What is still to be served on an address of its own.
     pub(crate) admin: Option<AdminServer>,
     memory: Memory,
+    tls: Option<Arc<Tls>>,
     pub(crate) drain: Drain,
-}
-
-/// How many connections each may have.
-struct Seats {
-    addresses: Arc<Places<IpAddr>>,
-    users: Arc<Places<UserName>>,
 }
 
 /// How much memory the process may have before nobody else is let in, in bytes.
@@ -171,6 +135,13 @@ impl Server {
         }
     }
 
+    /// Looks whether the files of the certificate have changed.
+    pub(crate) fn look_at_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.look();
+        }
+    }
+
     /// Looks whether there is memory for others.
     pub(crate) fn look_at_memory(&mut self) {
         let crowded = self.memory.is_crowded();
@@ -182,13 +153,13 @@ impl Server {
         let (settings, changed) = self.configuration.read_again(&self.caps)?;
         let namespaces = Arc::new(settings.namespaces);
         self.drain = settings.server.drain;
-        self.places.addresses.set_max(settings.limits.connections_per_address);
-        self.places.users.set_max(settings.limits.connections_per_user);
+        self.shared.addresses.set_max(settings.limits.connections_per_address);
+        self.shared.users.set_max(settings.limits.connections_per_user);
         self.memory = Memory::of(&settings.limits);
-        self.administrators.set(settings.admin.token);
-        self.origins.set(settings.server.origins);
+        self.shared.administrators.set(settings.admin.token);
+        self.shared.origins.set(settings.server.origins);
         self.store.set_retentions(Retentions::from(&*namespaces));
-        self.door.configure(settings.auth);
+        self.shared.door.configure(settings.auth);
         self.node.configure(&namespaces);
         Ok(changed)
     }
@@ -199,15 +170,20 @@ fn cores() -> u16 {
     u16::try_from(cores.min(256)).unwrap_or(1)
 }
 
-fn caps(namespaces: &Namespaces, said: &LimitSettings) -> Result<Limits, Failure> {
+fn caps(settings: &Settings) -> Result<Limits, Failure> {
+    let Settings { namespaces, limits, auth, rpc, .. } = settings;
     let defaults = Limits::default();
+    let message_max = namespaces.message_size_max() * FRAME_PER_MESSAGE;
     Ok(Limits {
-        connections: said.connections.min(files::connections_max()?),
-        subscriptions: said.subscriptions,
-        outbox_bytes: said.outbox,
-        handshake_timeout: said.handshake,
-        frame_size_max: defaults.frame_size_max.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
-        http_body: defaults.http_body.max(namespaces.message_size_max() * FRAME_PER_MESSAGE),
+        connections: limits.connections.min(files::connections_max()?),
+        subscriptions: limits.subscriptions,
+        outbox_bytes: limits.outbox,
+        handshake_timeout: limits.handshake,
+        // Who has shown nothing keeps no place from others.
+        first_command: if auth.anonymous { defaults.first_command } else { limits.handshake },
+        call_timeout: rpc.as_ref().map_or(defaults.call_timeout, |rpc| rpc.timeout),
+        frame_size_max: defaults.frame_size_max.max(message_max),
+        http_body: defaults.http_body.max(message_max),
         ..defaults
     })
 }

@@ -8,16 +8,19 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
-use hyper::upgrade::OnUpgrade;
+use bytes::Bytes;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio_rustls::server::TlsStream;
 use trunkline_model::{ChannelName, ErrorCode, Fault, Secret};
-use trunkline_node::{Handle, Protocol, Upgrade};
+use trunkline_node::{Cipher, Handle, Protocol, Upgrade};
 use trunkline_ws_proto::handshake::{AcceptOptions, Accepted, OriginPolicy, Request as Handshake, accept};
 use trunkline_ws_proto::{DeflateParams, Rejection};
 
+use crate::cipher::TlsCipher;
 use crate::credentials;
 use crate::forwarded::Proxies;
-use crate::http::Peer;
+use crate::line::{Line, Peer};
 use crate::origins::Origins;
 use crate::patient::Patient;
 use crate::problem::Problem;
@@ -87,6 +90,11 @@ fn upgrade(
     options: &AcceptOptions,
     terms: &Terms,
 ) -> Response {
+    if request.version() == Version::HTTP_2 {
+        let message =
+            "this connection speaks HTTP/2, and a WebSocket begins with HTTP/1.1; offer only that by ALPN";
+        return Problem::bad_request(message).into_response();
+    }
     let origins: Option<&Origins> = request.extensions().get();
     let is_listed = origins.is_some_and(|origins| origins.allow(request.headers()));
     let origin = if is_listed { OriginPolicy::Any } else { OriginPolicy::SameHost };
@@ -107,8 +115,7 @@ fn upgrade(
     let token = credentials::of_handshake(request.headers(), request.uri(), terms.cookie.as_deref());
     let peer: Option<&Peer> = request.extensions().get();
     let proxies: Option<&Proxies> = request.extensions().get();
-    let address =
-        peer.zip(proxies).and_then(|(peer, proxies)| proxies.origin_of(peer.0.ip(), request.headers()));
+    let address = peer.zip(proxies).and_then(|(peer, proxies)| proxies.origin_of(*peer, request.headers()));
     let asked = Asked { protocol, deflate: accepted.deflate(), address, token };
     tokio::task::spawn_local(hand_over(upgrading, worker, asked));
     let mut response = Response::new(Body::empty());
@@ -144,16 +151,48 @@ async fn hand_over(upgrading: OnUpgrade, worker: Handle, asked: Asked) {
             return;
         }
     };
-    let Ok(parts) = upgraded.downcast::<TokioIo<Patient>>() else {
-        tracing::error!("an upgraded connection is not the TCP stream that was accepted");
-        return;
-    };
+    let Some(Bare { line, cipher, leftover }) = bare(upgraded) else { return };
     let Asked { protocol, deflate, address, token } = asked;
-    let upgrade = Upgrade { protocol, deflate, address, token, leftover: parts.read_buf };
-    match parts.io.into_inner().into_inner().into_std() {
+    let upgrade = Upgrade { protocol, deflate, address, token, leftover, cipher };
+    match line.into_socket() {
         // A worker that has ended drops the socket; the client comes back.
-        Ok(stream) => drop(worker.attach(stream, upgrade)),
+        Ok(socket) => drop(worker.attach(socket, upgrade)),
         Err(error) => tracing::warn!(%error, "an upgraded socket could not be taken out of the runtime"),
+    }
+}
+
+/// What a worker drives, of an upgraded connection.
+struct Bare {
+    line: Line,
+    cipher: Option<Box<dyn Cipher>>,
+    leftover: Bytes,
+}
+
+/// Takes hyper, and what waits for tasks, off a connection.
+fn bare(upgraded: Upgraded) -> Option<Bare> {
+    let upgraded = match upgraded.downcast::<TokioIo<Patient>>() {
+        Ok(parts) => {
+            let line = parts.io.into_inner().into_inner();
+            return Some(Bare { line, cipher: None, leftover: parts.read_buf });
+        }
+        Err(upgraded) => upgraded,
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<Patient>>>() else {
+        tracing::error!("an upgraded connection is not one of those that were accepted");
+        return None;
+    };
+    let (patient, connection) = parts.io.into_inner().into_inner();
+    match TlsCipher::new(connection) {
+        Ok((cipher, plain)) => {
+            // hyper has read the first of it, the rest waits in the cipher.
+            let leftover =
+                if plain.is_empty() { parts.read_buf } else { [&parts.read_buf[..], &plain].concat().into() };
+            Some(Bare { line: patient.into_inner(), cipher: Some(Box::new(cipher)), leftover })
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a client broke TLS during its handshake");
+            None
+        }
     }
 }
 

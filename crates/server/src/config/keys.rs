@@ -143,9 +143,14 @@ const STORED: &[&str] = &["log", "value", "map"];
 
 /// All of them, in the order of the reference.
 pub(crate) const KEYS: &[Key] = &[
-    Key::of("server.listen", Text, "where to listen: an address and a port, 0 for a free one. Also `--listen`, `TRUNKLINE_LISTEN`")
-        .is("\"127.0.0.1:8000\"")
-        .bounds("in `dev` a loopback address")
+    Key::of(
+        "server.listen",
+        Text,
+        "where to listen: an address and a port, 0 for a free one; or a file, as `unix:/run/trunkline.sock`, which is made with \
+         mode 0660 and taken away at the end. Who comes by a file counts as a proxy. Also `--listen`, `TRUNKLINE_LISTEN`",
+    )
+    .is("\"127.0.0.1:8000\"")
+    .bounds("in `dev` a loopback address, or a file")
         .at_start(),
     Key::of("server.data", Path, "the directory of the database; made if it is not there. Also `--data`, `TRUNKLINE_DATA`")
         .is("\"./trunkline-data\"")
@@ -175,6 +180,24 @@ pub(crate) const KEYS: &[Key] = &[
     .modes(Some("[]"), Some("[\"127.0.0.1\", \"::1\"]"))
     .bounds("addresses")
     .at_start(),
+    Key::of(
+        "server.proxy_protocol",
+        Boolean,
+        "whether every connection begins with a header of the PROXY protocol, version 1 or 2, that says where it comes from. \
+         Connections that are not of `proxies` are refused then",
+    )
+    .is("false")
+    .at_start(),
+    Key::of(
+        "server.tls.certificate",
+        Path,
+        "PEM: the server's certificate first, then those that lead to its authority. With it the port speaks TLS 1.2 and 1.3, \
+         and HTTP/2 beside HTTP/1.1. The files are looked at every 2 s, and read again when they have changed: new \
+         connections get the new certificate; a pair that does not fit is told to the log, and the old one stays",
+    )
+    .required()
+    .at_start(),
+    Key::of("server.tls.key", Path, "PEM: its private key").required().at_start(),
     Key::of(
         "server.plaintext",
         Boolean,

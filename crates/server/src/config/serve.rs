@@ -4,6 +4,7 @@ use trunkline_model::{Kind, Rule};
 
 use super::{Layers, Mode, Settings};
 use crate::cli::{Failure, ServerOptions};
+use crate::listen::Listen;
 
 /// What to write where nothing is written yet.
 const EXAMPLE: &str = r#"
@@ -44,7 +45,7 @@ impl Settings {
 
     /// What is unsafe, or makes no sense, for a server that strangers reach.
     fn faults(&self) -> Vec<String> {
-        let address = self.server.listen;
+        let listen = &self.server.listen;
         let mut faults = Vec::new();
         if self.namespaces.names().next().is_none() {
             faults
@@ -87,15 +88,21 @@ impl Settings {
                 ));
             }
         }
-        if !address.ip().is_loopback() && !self.server.plaintext {
-            faults.push(format!(
-                "tokens and messages would cross the network in the clear: this version speaks no TLS itself. Run a proxy \
-                 that does on this machine, and\n\n  --listen 127.0.0.1:{}\n\nor, if the network behind {} is your own, \
-                 write\n\n  [server]\n  plaintext = true\n",
-                address.port(),
-                address.ip()
-            ));
-        }
+        faults.extend(self.plaintext_fault(listen));
         faults
+    }
+
+    fn plaintext_fault(&self, listen: &Listen) -> Option<String> {
+        let Listen::Tcp(address) = listen else { return None };
+        if listen.is_local() || self.server.tls.is_some() || self.server.plaintext {
+            return None;
+        }
+        Some(format!(
+            "tokens and messages would cross the network in the clear. Write\n\n  [server.tls]\n  certificate = \
+             \"chain.pem\"\n  key = \"key.pem\"\n\nor run a proxy that speaks TLS on this machine, and\n\n  --listen \
+             127.0.0.1:{}\n\nor, if the network behind {} is your own, write\n\n  [server]\n  plaintext = true\n",
+            address.port(),
+            address.ip()
+        ))
     }
 }

@@ -1,0 +1,142 @@
+//! HTTP/2 (RFC 9113) behind TLS, for the API and the pages. No WebSockets over it (RFC 8441): that setting would move every
+//! WebSocket of a browser into one connection, where no worker's loop can drive it; without it, browsers open them with
+//! HTTP/1.1. Used by `http`, which has HTTP/1.1.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, Request, header};
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+
+use crate::http::{Answers, HEAD_SIZE_MAX, Waits};
+use crate::patient::Patient;
+
+/// Requests of one connection at a time. Further ones are refused with `REFUSED_STREAM`, and may be asked again.
+const STREAMS_MAX: u32 = 32;
+/// Requests that were taken back and are not yet forgotten. Above it the connection is closed (CVE-2023-44487).
+const RESETS_MAX: usize = 32;
+/// What may be on its way to us before it is read, in bytes: of one request, and of a connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
+/// Bytes of one answer that wait for a client.
+const SEND_BUFFER_MAX: usize = 64 << 10;
+/// How long a request may take from its head to the end of its answer, the client's share of it included. Then it is reset.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(60);
+/// After this time without a request the connection is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Serves one connection to its end. The first request has the time of a head; `drain` ends it after the requests it is at.
+pub(crate) async fn serve(
+    stream: TlsStream<Patient>,
+    service: TowerToHyperService<impl Answers>,
+    waits: Waits,
+    mut drain: watch::Receiver<bool>,
+) {
+    let streams = Streams::default();
+    let mut builder = http2::Builder::new(streams.clone());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(RESETS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_SIZE_MAX).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER_MAX)
+        .keep_alive_interval(waits.ping)
+        .keep_alive_timeout(waits.ping);
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = served.as_mut() => Some(ended),
+        _ = drain.wait_for(|drain| *drain) => None,
+        () = streams.nothing_asked(waits.head) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            served.as_mut().graceful_shutdown();
+            // Who does not take its answers, or does not answer at all, is not waited for.
+            timeout(STREAM_TIMEOUT.min(waits.write), served).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection ended");
+    }
+}
+
+/// The name that was asked for stands in `:authority`; all that looks for it looks at `Host`. They say the same, or the
+/// first counts (section 8.3.1).
+pub(crate) fn name_host<B>(request: &mut Request<B>) {
+    let authority = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+    if let Some(authority) = authority {
+        request.headers_mut().insert(header::HOST, authority);
+    }
+}
+
+/// The requests of one connection: each a task of its own, until its answer has left or its time is over.
+#[derive(Clone, Default)]
+struct Streams(Rc<State>);
+
+#[derive(Default)]
+struct State {
+    open: Cell<usize>,
+    asked: Cell<bool>,
+    /// One has ended.
+    ended: Notify,
+}
+
+impl Streams {
+    /// Waits until nothing was asked for a while; for the first request at most for `first`.
+    async fn nothing_asked(&self, first: Duration) {
+        let mut idle_from = Instant::now();
+        loop {
+            let patience = if self.0.asked.get() { IDLE_TIMEOUT } else { first };
+            tokio::select! {
+                () = sleep_until(idle_from + patience) => {
+                    let asked_meanwhile = patience == first && self.0.asked.get();
+                    if self.0.open.get() == 0 && !asked_meanwhile {
+                        return;
+                    }
+                    idle_from = Instant::now();
+                }
+                () = self.0.ended.notified() => idle_from = Instant::now(),
+            }
+        }
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.asked.set(true);
+        self.0.open.set(self.0.open.get() + 1);
+        let open = Open(Rc::clone(&self.0));
+        tokio::task::spawn_local(async move {
+            if timeout(STREAM_TIMEOUT, stream).await.is_err() {
+                tracing::debug!("a request over HTTP/2 took too long");
+            }
+            drop(open);
+        });
+    }
+}
+
+/// A request that is under way.
+struct Open(Rc<State>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.ended.notify_one();
+    }
+}
