@@ -20,10 +20,13 @@ use tokio_rustls::server::TlsStream;
 use crate::http::{Answers, HEAD_SIZE_MAX, Waits};
 use crate::patient::Patient;
 
-/// Requests of one connection at a time. Further ones are refused with `REFUSED_STREAM`, and may be asked again.
-const STREAMS_MAX: u32 = 32;
+/// Requests of one connection at a time. Further ones are refused with `REFUSED_STREAM`, and may be asked again. Not fewer
+/// than a client may assume before it has read our settings (section 6.5.2 recommends 100).
+const STREAMS_MAX: u32 = 100;
 /// Requests that were taken back and are not yet forgotten. Above it the connection is closed (CVE-2023-44487).
 const RESETS_MAX: usize = 32;
+/// Requests that we refused or reset ourselves, likewise (CVE-2025-8671).
+const REFUSALS_MAX: usize = 256;
 /// What may be on its way to us before it is read, in bytes: of one request, and of a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
@@ -47,7 +50,7 @@ pub(crate) async fn serve(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(REFUSALS_MAX)
         .max_header_list_size(u32::try_from(HEAD_SIZE_MAX).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use axum::http::uri::Authority;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::StatusCode;
-use hyper_util::rt::TokioIo;
+use hyper::{StatusCode, Uri};
 use serde_json::json;
 use trunkline_model::ChannelName;
 use trunkline_ws::Message;
 
 use crate::cli::{Failure, Format, PubOptions, RemoteOptions, SubOptions};
 use crate::dto::{ProblemAnswer, PublishAnswer, PublishBody, ServerMessage, ServerMessageItem};
+use crate::outgoing::{self, whole};
 
 /// How long a publish waits for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -169,40 +169,42 @@ fn refused(answer: &[u8], status: StatusCode) -> anyhow::Error {
     }
 }
 
-/// Posts `body` as JSON and gives the answer's status and body.
+/// Posts `body` as JSON and gives the answer's status and body. Who speaks https:// is believed if the system trusts whom
+/// it is signed by.
 async fn post(remote: &RemoteOptions, path: &str, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
     let server = remote.server.as_str();
-    let authority = http_authority(server)?;
-    let address =
-        if authority.port_u16().is_some() { authority.to_string() } else { format!("{authority}:80") };
-    let unreachable = |error: &dyn std::fmt::Display| Failure::Connection(no_connection(server, error));
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = hyper::Request::post(path)
-        .header(hyper::header::HOST, authority.as_str())
-        .header(hyper::header::CONTENT_TYPE, "application/json");
+    let url = http_url(server, path)?;
+    let client = outgoing::client(&url, 0).map_err(Failure::Connection)?;
+    let mut request = hyper::Request::post(url).header(hyper::header::CONTENT_TYPE, "application/json");
     if let Some(token) = &remote.token {
         request = request.header(hyper::header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Full::new(Bytes::from(body)))?;
-    let driven = tokio::spawn(connection);
-    let answer =
-        sender.send_request(request).await.context("the server closed the line before it answered")?;
+    let answer = client.request(request.body(Full::new(Bytes::from(body)))?).await.map_err(|error| {
+        if error.is_connect() {
+            return Failure::Connection(no_connection(server, &whole(&error))).into();
+        }
+        anyhow::Error::new(error).context("the server closed the line before it answered")
+    })?;
     let status = answer.status();
     let body = answer.into_body().collect().await.context("the answer was cut off")?.to_bytes();
-    driven.abort();
     Ok((status, body))
 }
 
-fn http_authority(server: &str) -> Result<Authority, Failure> {
+fn http_url(server: &str, path: &str) -> Result<Uri, Failure> {
     let (scheme, rest) = server.split_once("://").unwrap_or(("http", server));
-    if !matches!(scheme, "http" | "ws") {
-        return Err(Failure::Usage(format!(
-            "--server should be an http:// URL here, not {scheme}://; this version does not speak TLS"
-        )));
-    }
+    let scheme = match scheme {
+        "http" | "ws" => "http",
+        "https" | "wss" => "https",
+        other => {
+            let message = format!("--server should be an http:// or https:// URL, not {other}://");
+            return Err(Failure::Usage(message));
+        }
+    };
+    let wrong = |error: &dyn std::fmt::Display| Failure::Usage(format!("--server {server:?}: {error}"));
     let authority = rest.split('/').next().unwrap_or(rest);
-    authority.parse().map_err(|error| Failure::Usage(format!("--server {server:?}: {error}")))
+    let authority: Authority = authority.parse().map_err(|error| wrong(&error))?;
+    let url = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+    url.map_err(|error| wrong(&error))
 }
 
 fn data(given: &str) -> anyhow::Result<String> {

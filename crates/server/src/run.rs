@@ -28,6 +28,9 @@ pub(crate) fn dev(options: &ServerOptions) -> anyhow::Result<()> {
     start_logging();
     let (settings, layers) = Settings::read(Mode::Dev, options)?;
     refuse_other_machines(&settings.server.listen)?;
+    if let Some(fault) = settings.proxy_fault() {
+        return Err(Failure::Usage(fault).into());
+    }
     run(settings, Configuration { mode: Mode::Dev, options: options.clone(), layers })
 }
 

@@ -89,7 +89,18 @@ impl Settings {
             }
         }
         faults.extend(self.plaintext_fault(listen));
+        faults.extend(self.proxy_fault());
         faults
+    }
+
+    /// A server that waits for headers and believes nobody's takes no connection.
+    pub(crate) fn proxy_fault(&self) -> Option<String> {
+        let takes_any = !self.server.proxies.is_empty() || matches!(self.server.listen, Listen::Unix(_));
+        (self.server.proxy_protocol && !takes_any).then(|| {
+            "with `proxy_protocol` only proxies may connect, and there are none. In [server] write\n\n  proxies = \
+             [\"10.0.0.1\"]        # where the balancer connects from\n"
+                .to_owned()
+        })
     }
 
     fn plaintext_fault(&self, listen: &Listen) -> Option<String> {

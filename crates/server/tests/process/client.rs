@@ -33,7 +33,8 @@ impl Client {
         Self::by(connecting).await.expect("the server takes connections")
     }
 
-    async fn by(connecting: Connect) -> Option<Self> {
+    /// The same, as it was made ready.
+    pub(crate) async fn by(connecting: Connect) -> Option<Self> {
         let connecting = connecting.subprotocol("trunkline.v1");
         let socket = soon("a connection", connecting.into_future()).await.ok()?;
         Some(Self { socket, unread: VecDeque::new(), next_id: 1_000_000 })

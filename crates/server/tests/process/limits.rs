@@ -96,7 +96,7 @@ async fn a_flood_of_refusals_is_counted_and_told_once() {
     let admin = server.admin();
     let page = ask_at(admin, "GET", "/metrics", &[], "").await;
     assert!(sample(&page, "trunkline_refusals_total{reason=\"address\"}") >= 50.0);
-    assert_eq!(server.log().matches("reason=\"address\"").count(), 1, "{}", server.log());
+    assert_eq!(server.said_so_far().matches("reason=\"address\"").count(), 1, "{}", server.said_so_far());
     server.kill();
 }
 
@@ -169,7 +169,7 @@ async fn metrics_are_for_administrators() {
         assert_eq!(ask_at(address, "GET", "/health/ready", &[], "").await.status, 200);
     }
     assert_eq!(ask_at(admin, "GET", "/ws", &[], "").await.status, 404, "only what is theirs is there");
-    assert!(!server.log().contains(ADMIN));
+    assert!(!server.said_so_far().contains(ADMIN));
     let config = std::fs::read_to_string(folder.path().join("config.toml")).expect("it is there");
     folder.write("config.toml", config.replace(ADMIN, "another-token-of-the-administrator"));
     server.signal(Signal::HUP);

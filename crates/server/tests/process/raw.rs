@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::http::Response;
@@ -15,9 +15,9 @@ pub(crate) const BINARY: u8 = 0x82;
 pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 
-/// One TCP connection.
-pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+/// One connection, mostly over TCP.
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) stream: S,
     received: Vec<u8>,
 }
 
@@ -31,15 +31,17 @@ impl Raw {
         Self::over(stream.expect("somebody listens"))
     }
 
-    pub(crate) fn over(stream: TcpStream) -> Self {
-        Self { stream, received: Vec::new() }
-    }
-
     /// Connects and becomes a WebSocket at `path`, without a subprotocol.
     pub(crate) async fn upgraded(server: &Server, path: &str) -> Self {
         let mut raw = Self::connect(server).await;
         raw.upgrade(server, path).await;
         raw
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, received: Vec::new() }
     }
 
     pub(crate) async fn upgrade(&mut self, server: &Server, path: &str) {
@@ -117,7 +119,7 @@ pub(crate) fn handshake(server: &Server, path: &str, more: &[&str]) -> String {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-        server.address()
+        server.host()
     );
     for line in more {
         request.push_str(line);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::http::ask;
-use crate::raw::Raw;
+use crate::raw::{Raw, TEXT};
 use crate::server::{Folder, Server, run};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -84,7 +84,7 @@ async fn what_is_unsafe_is_refused_with_the_line_that_mends_it() {
         (
             format!("{keys}{}", chat("")),
             "0.0.0.0:8123",
-            vec!["in the clear", "--listen 127.0.0.1:8123", "plaintext = true"],
+            vec!["in the clear", "[server.tls]", "--listen 127.0.0.1:8123", "plaintext = true"],
         ),
     ];
     for (config, listen, wanted) in cases {
@@ -273,13 +273,13 @@ async fn one_address_has_only_so_many_connections() {
 
 #[tokio::test]
 async fn behind_a_proxy_the_address_is_what_the_proxy_says() {
-    let config = CONFIG.replace("[server]\n", "[limits]\nconnections_per_address = 2\n[server]\n");
+    let config = CONFIG.replace("[server]\n", "[limits]\nconnections_per_address = 2\n[server]\necho = true\n");
     let folder = folder(&config);
     let server = Server::serve(&folder);
     let open = async |address: &str| {
         let mut raw = Raw::connect(&server).await;
         let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            "GET /echo HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For: {address}\r\n\r\n",
             server.address()
         );
@@ -287,7 +287,14 @@ async fn behind_a_proxy_the_address_is_what_the_proxy_says() {
         assert_eq!(raw.response().await.expect("an answer").status, 101);
         raw
     };
-    let _lines = [open("192.0.2.1").await, open("192.0.2.1").await, open("192.0.2.2").await];
+    let mut lines = Vec::new();
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let mut raw = open(address).await;
+        // It has its place when it is answered.
+        raw.send(TEXT, b"a").await;
+        assert_eq!(raw.text().await, "a");
+        lines.push(raw);
+    }
     let mut third = open("192.0.2.1").await;
     assert_eq!(third.closed().await.map(|(code, _)| code), Some(4529));
     // What a client writes itself does not help it.

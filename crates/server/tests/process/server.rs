@@ -61,14 +61,17 @@ impl Folder {
 /// A running server. Killed when it is dropped; a panic that it has printed fails the test.
 pub(crate) struct Server {
     child: Child,
-    address: SocketAddr,
-    stderr: Option<JoinHandle<String>>,
-    log: Log,
-    out: Log,
+    /// What it has said is ready: a URL, or a file.
+    ready: String,
+    stderr: Option<JoinHandle<()>>,
+    /// What it has said to stderr so far.
+    said: Said,
+    /// What it has said to stdout.
+    out: Said,
 }
 
 /// What it has said up to now.
-type Log = Arc<Mutex<String>>;
+type Said = Arc<Mutex<Vec<u8>>>;
 
 impl Server {
     /// Starts one on `folder` and waits until it is ready.
@@ -120,7 +123,10 @@ impl Server {
         }
         let verb = if arguments.first() == Some(&"serve") { &arguments[..1] } else { &["dev"] };
         let arguments = arguments.strip_prefix(&["serve"]).unwrap_or(arguments);
-        command.args(verb).args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.data()).args(arguments);
+        if !arguments.contains(&"--listen") {
+            command.env("TRUNKLINE_LISTEN", "127.0.0.1:0");
+        }
+        command.args(verb).arg("--data").arg(folder.data()).args(arguments);
         if let Some(config) = folder.config() {
             command.arg("--config").arg(config);
         }
@@ -130,53 +136,60 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let log = Log::default();
-        let stderr = read_all(child.stderr.take().expect("it is piped"), Arc::clone(&log));
+        let said = Said::default();
+        let stderr = read_all(child.stderr.take().expect("it is piped"), &said);
         let (tell, ready) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let out = Log::default();
+        let out = Said::default();
         let printed = Arc::clone(&out);
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                printed.lock().expect("nobody panics").push_str(&format!("{line}\n"));
-                if let Some(address) = line.strip_prefix("ready http://") {
+                printed.lock().expect("nobody panics").extend_from_slice(format!("{line}\n").as_bytes());
+                if let Some(place) = line.strip_prefix("ready ") {
                     // A test that no longer waits has failed already.
-                    let _ = tell.send(address.to_owned());
+                    let _ = tell.send(place.to_owned());
                 }
             }
         });
-        let Ok(address) = ready.recv_timeout(PATIENCE) else {
+        let Ok(ready) = ready.recv_timeout(PATIENCE) else {
             let _ = child.kill();
-            panic!("the server did not become ready: {}", stderr.join().expect("the reader ends"));
+            stderr.join().expect("the reader ends");
+            panic!("the server did not become ready: {}", text_of(&said));
         };
-        Self { child, address: address.parse().expect("an address"), stderr: Some(stderr), log, out }
+        Self { child, ready, stderr: Some(stderr), said, out }
+    }
+
+    /// What it has said is ready.
+    pub(crate) fn ready(&self) -> &str {
+        &self.ready
     }
 
     /// The address that is for administrators.
     pub(crate) fn admin(&self) -> SocketAddr {
-        let out = self.out.lock().expect("nobody panics").clone();
+        let out = text_of(&self.out);
         let url = out.lines().find_map(|line| line.trim().strip_prefix("Metrics    http://"));
         let address = url.and_then(|url| url.strip_suffix("/metrics"));
         address.expect("it is announced").parse().expect("an address")
     }
 
-    /// What it has said to stderr up to now.
-    pub(crate) fn log(&self) -> String {
-        self.log.lock().expect("nobody panics").clone()
-    }
-
     /// Waits until it has said this to stderr.
     pub(crate) async fn has_said(&self, words: &str) {
-        until(words, || self.log.lock().expect("nobody panics").contains(words).then_some(())).await;
+        until(words, || self.said_so_far().contains(words).then_some(())).await;
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        let (_, address) = self.ready.split_once("://").expect("it has an address");
+        address.parse().expect("an address")
+    }
+
+    /// What requests name as `Host`.
+    pub(crate) fn host(&self) -> String {
+        self.ready.split_once("://").map_or("localhost", |(_, address)| address).to_owned()
     }
 
     /// The WebSocket URL of `path`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("ws://{}{path}", self.address)
+        format!("{}{path}", self.ready.replacen("http", "ws", 1))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -208,7 +221,15 @@ impl Server {
 
     /// All that it said to stderr. It must have ended, or waits for its end.
     fn said(&mut self) -> String {
-        self.stderr.take().map(|stderr| stderr.join().expect("the reader ends")).unwrap_or_default()
+        if let Some(stderr) = self.stderr.take() {
+            stderr.join().expect("the reader ends");
+        }
+        text_of(&self.said)
+    }
+
+    /// What it has said to stderr until now; it may run.
+    pub(crate) fn said_so_far(&self) -> String {
+        text_of(&self.said)
     }
 }
 
@@ -234,9 +255,19 @@ pub(crate) async fn run(arguments: &[&str], input: &str) -> Output {
     finish(child).await
 }
 
+/// Runs the program to its end, where the system trusts the authorities of this file and no others.
+pub(crate) async fn run_trusting(roots: &str, arguments: &[&str]) -> Output {
+    let mut command = program();
+    command.env("SSL_CERT_FILE", roots);
+    finish(spawn_as(command, arguments)).await
+}
+
 /// Starts the program with all its streams piped.
 pub(crate) fn spawn(arguments: &[&str]) -> Child {
-    let mut command = program();
+    spawn_as(program(), arguments)
+}
+
+fn spawn_as(mut command: Command, arguments: &[&str]) -> Child {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("the program starts")
 }
@@ -273,16 +304,17 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Reads to the end, and shows what has come by then in `log`.
-fn read_all(stream: impl std::io::Read + Send + 'static, log: Log) -> JoinHandle<String> {
+fn read_all(mut stream: impl std::io::Read + Send + 'static, said: &Said) -> JoinHandle<()> {
+    let said = Arc::clone(said);
     std::thread::spawn(move || {
-        let mut stream = BufReader::new(stream);
-        let mut line = Vec::new();
+        let mut some = [0; 4_096];
         // What came before an error is all there is.
-        while stream.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-            log.lock().expect("nobody panics").push_str(&String::from_utf8_lossy(&line));
-            line.clear();
+        while let Ok(count @ 1..) = stream.read(&mut some) {
+            said.lock().expect("nobody panics").extend_from_slice(&some[..count]);
         }
-        log.lock().expect("nobody panics").clone()
     })
+}
+
+fn text_of(said: &Mutex<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&said.lock().expect("nobody panics")).into_owned()
 }
