@@ -86,7 +86,8 @@ pub struct Limits {
     /// How long a client may take until its first command (300 s; 10 s where nobody is let in without a token). Then its
     /// connection is closed with 4401.
     pub first_command: Duration,
-    /// How long a request head may take (10 s). Then the connection is closed.
+    /// How long a TLS handshake may take, with the PROXY header before it, and again a request head (10 s). Then the
+    /// connection is closed.
     pub handshake_timeout: Duration,
     /// How long the other side may take to answer a close frame (5 s). Then TCP is closed.
     pub close_timeout: Duration,

@@ -126,6 +126,7 @@ impl Http {
             .layer(axum::Extension(door))
             .layer(axum::Extension(Arc::clone(&refusals)))
             .layer(middleware::from_fn(move |request, next| guard.clone().guard(request, next)))
+            .layer(middleware::from_fn(http2::read_rest))
             .layer(middleware::from_fn(end_in_time))
             .layer(middleware::from_fn(move |request, next| counting.clone().count(request, next)));
         let waits =

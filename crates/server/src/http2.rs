@@ -4,11 +4,19 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Request, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Version, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,8 +42,15 @@ const CONNECTION_WINDOW: u32 = 256 << 10;
 const SEND_BUFFER_MAX: usize = 64 << 10;
 /// How long a request may take from its head to the end of its answer, the client's share of it included. Then it is reset.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a body that nobody wants, which are read all the same.
+const REST_MAX: usize = 64 << 10;
+/// How long the rest of a body is waited for that nobody wants.
+const REST_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this time without a request the connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client that asks nothing may take to hear that its connection ends.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves one connection to its end. The first request has the time of a head; `drain` ends it after the requests it is at.
 pub(crate) async fn serve(
@@ -68,7 +83,8 @@ pub(crate) async fn serve(
         None => {
             served.as_mut().graceful_shutdown();
             // Who does not take its answers, or does not answer at all, is not waited for.
-            timeout(STREAM_TIMEOUT.min(waits.write), served).await.unwrap_or(Ok(()))
+            let patience = if streams.0.open.get() == 0 { GOODBYE_TIMEOUT } else { waits.write };
+            timeout(patience, served).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
@@ -82,6 +98,46 @@ pub(crate) fn name_host<B>(request: &mut Request<B>) {
     let authority = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
     if let Some(authority) = authority {
         request.headers_mut().insert(header::HOST, authority);
+    }
+}
+
+/// Reads what is left of a request's body before the answer leaves. If it were let go, the stream would be reset behind the
+/// answer, which is in order (section 8.1), but some clients then lose the answer.
+pub(crate) async fn read_rest(request: axum::extract::Request, next: Next) -> Response {
+    if request.version() != Version::HTTP_2 || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let body = Lent(Arc::new(Mutex::new(body)));
+    let lent = Body::new(Lent(Arc::clone(&body.0)));
+    let response = next.run(axum::extract::Request::from_parts(parts, lent)).await;
+    // A client that goes on all the same has to bear it.
+    let rest = Limited::new(body, REST_MAX);
+    let _ = timeout(REST_TIMEOUT, rest.collect()).await;
+    response
+}
+
+/// A body that its owner reads on from where a handler has stopped.
+struct Lent(Arc<Mutex<Body>>);
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
     }
 }
 

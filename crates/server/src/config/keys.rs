@@ -175,7 +175,7 @@ pub(crate) const KEYS: &[Key] = &[
         List,
         "proxies whose word on where connections come from counts (`X-Forwarded-For`: the nearest address that is not a \
          proxy's). They themselves have as many connections as there is room for, and so have connections of which they do \
-         not say it",
+         not say it. Who connects by a file (`--listen unix:…`) is such a proxy",
     )
     .modes(Some("[]"), Some("[\"127.0.0.1\", \"::1\"]"))
     .bounds("addresses")
@@ -183,25 +183,28 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of(
         "server.proxy_protocol",
         Boolean,
-        "whether every connection begins with a header of the PROXY protocol, version 1 or 2, that says where it comes from. \
-         Connections that are not of `proxies` are refused then",
+        "every connection begins with a header of the PROXY protocol, version 1 or 2, in front of TLS if there is any. The \
+         address that it says is the client's, for all limits by address. Only `server.proxies` may connect, others are closed; \
+         who comes without a header too",
     )
     .is("false")
     .at_start(),
     Key::of(
         "server.tls.certificate",
         Path,
-        "PEM: the server's certificate first, then those that lead to its authority. With it the port speaks TLS 1.2 and 1.3, \
-         and HTTP/2 beside HTTP/1.1. The files are looked at every 2 s, and read again when they have changed: new \
-         connections get the new certificate; a pair that does not fit is told to the log, and the old one stays",
+        "the server speaks TLS (1.2 and 1.3) and shows this certificate: its own first, then those that lead to its authority. \
+         HTTP/2 is offered for the API and the pages; WebSockets are opened with HTTP/1.1. Both files are looked at every 2 s, \
+         and read again when they have changed: new connections are shown the new certificate, the others stay as they are. \
+         A pair that does not fit is warned of and changes nothing",
     )
+    .bounds("PEM")
     .required()
     .at_start(),
-    Key::of("server.tls.key", Path, "PEM: its private key").required().at_start(),
+    Key::of("server.tls.key", Path, "the key to it").bounds("PEM (PKCS #8, PKCS #1, SEC 1), without a passphrase").required().at_start(),
     Key::of(
         "server.plaintext",
         Boolean,
-        "whether `serve` may listen beyond this machine though others can read what crosses the network",
+        "whether `serve` may listen beyond this machine without TLS, though others can read what crosses the network",
     )
     .is("false")
     .at_start(),

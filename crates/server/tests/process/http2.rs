@@ -148,6 +148,64 @@ async fn a_connection_on_which_nothing_is_asked_is_ended() {
     drop(polite.sender);
 }
 
+/// What is refused before its body is there is not reset behind the answer, which some clients lose then.
+#[tokio::test]
+async fn an_answer_that_does_not_wait_for_the_body_is_not_followed_by_a_reset() {
+    const RESET: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    let authority = Authority::new();
+    let folder = authority.folder("");
+    let server = Server::start(&folder);
+    let mut stream = choose_http2(&authority, &server).await;
+    let literal = |name: &str, value: &str| {
+        let length = |text: &str| u8::try_from(text.len()).expect("short");
+        [&[0, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
+    };
+    let head = [
+        literal(":method", "POST"),
+        literal(":scheme", "https"),
+        literal(":authority", "localhost"),
+        literal(":path", "/api/v1/channels/chat:a/messages"),
+        literal("content-type", "application/json"),
+        literal("authorization", "Bearer nobodys"),
+    ]
+    .concat();
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).expect("short");
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let begin = [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        &frame(SETTINGS, 0, 0, &[]),
+        &frame(1, 4, 1, &head),
+        &frame(PING, 0, 0, b"the head"),
+    ];
+    stream.write_all(&begin.concat()).await.expect("it is open");
+    let (mut seen, mut answered) = (Vec::new(), false);
+    // The head is read, and could be answered; then comes the body, and after the answer another ping.
+    loop {
+        let mut head = [0; 9];
+        soon("a frame", stream.read_exact(&mut head)).await.expect("it is open");
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        soon("a frame", stream.read_exact(&mut payload)).await.expect("it is open");
+        let [_, _, _, kind, flags, ..] = head;
+        seen.push(kind);
+        match (kind, &payload[..]) {
+            (PING, b"the head") => {
+                stream.write_all(&frame(0, 1, 1, b"{\"data\":1}")).await.expect("it is open");
+            }
+            (PING, b"the last") => break,
+            (0, _) if flags & 1 == 1 => {
+                answered = true;
+                stream.write_all(&frame(PING, 0, 0, b"the last")).await.expect("it is open");
+            }
+            _ => {}
+        }
+    }
+    assert!(answered && !seen.contains(&RESET), "{seen:?}");
+}
+
 /// Frames that break the protocol, or ask for too much of it.
 #[tokio::test]
 async fn what_is_no_http2_does_no_harm() {

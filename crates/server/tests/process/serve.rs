@@ -273,7 +273,8 @@ async fn one_address_has_only_so_many_connections() {
 
 #[tokio::test]
 async fn behind_a_proxy_the_address_is_what_the_proxy_says() {
-    let config = CONFIG.replace("[server]\n", "[limits]\nconnections_per_address = 2\n[server]\necho = true\n");
+    let config =
+        CONFIG.replace("[server]\n", "[limits]\nconnections_per_address = 2\n[server]\necho = true\n");
     let folder = folder(&config);
     let server = Server::serve(&folder);
     let open = async |address: &str| {
