@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use trunkline_model::{
-    Access, Capability, ChannelName, ChannelPattern, Form, Grant, Payload, Standing, Timestamp, USER_MAX,
-    UserName,
+    Access, Capabilities, Capability, ChannelName, ChannelPattern, Floor, Form, Grant, Offset, Payload,
+    Standing, Timestamp, USER_MAX, UserName,
 };
 
 use crate::Denied;
@@ -30,7 +30,13 @@ pub struct Claims {
     pub access: Access,
     /// Channels that the bearer follows without asking.
     pub channels: Vec<ChannelName>,
+    /// The channel that it is for, where it is for a subscription alone (`channel`): it lets nobody in, and is nothing
+    /// over HTTP.
+    pub only: Option<ChannelName>,
 }
+
+/// What a token for one channel allows that does not say it.
+const CAN: [Capability; 3] = [Capability::Subscribe, Capability::History, Capability::Presence];
 
 fn wrong<T>(claim: &'static str, why: impl Into<String>) -> Result<T, Denied> {
     Err(Denied::Claim(claim, why.into()))
@@ -87,20 +93,54 @@ impl RawClaims {
             }
         };
         let standing = if user.is_some() { Standing::User } else { Standing::Anonymous };
-        let access = Access { standing, allow: self.allow()?, expires: Some(expires), info: self.info()? };
-        Ok(Claims { user, access, channels: self.channels()? })
+        let only = self.only()?;
+        let (allow, floors) = match &only {
+            Some(channel) => self.of_one(channel)?,
+            None => self.allow()?,
+        };
+        let access = Access { standing, allow, floors, expires: Some(expires), info: self.info()? };
+        Ok(Claims { user, access, channels: self.channels()?, only })
     }
 
-    fn allow(&self) -> Result<Vec<Grant>, Denied> {
+    /// The channel that it is for, if it is for one.
+    fn only(&self) -> Result<Option<ChannelName>, Denied> {
+        let Some(name) = self.text("channel")? else {
+            // Nothing may be given that somebody has tried to hold back.
+            return match self.0.get("from") {
+                None => Ok(None),
+                Some(_) => wrong("from", "stands beside `channel`, or in an entry of `allow`"),
+            };
+        };
+        if let Some(claim) = ["allow", "channels"].into_iter().find(|claim| self.0.contains_key(*claim)) {
+            return wrong("channel", format!("and `{claim}` exclude each other; `can` says what is allowed"));
+        }
+        let channel = ChannelName::parse(&name);
+        channel.map(Some).or_else(|error| wrong("channel", format!("is wrong: {error}")))
+    }
+
+    fn of_one(&self, channel: &ChannelName) -> Result<(Vec<Grant>, Vec<Floor>), Denied> {
+        let can = self.0.get("can").map_or_else(
+            || Ok(CAN.into_iter().collect()),
+            |words| capabilities(words).or_else(|why| wrong("can", why)),
+        )?;
+        let channels = ChannelPattern::one(channel);
+        let floor = self.0.get("from").map(offset).transpose().or_else(|why| wrong("from", why))?;
+        let floor = floor.map(|from| Floor { channels: channels.clone(), from });
+        Ok((vec![Grant { channels, can }], floor.into_iter().collect()))
+    }
+
+    fn allow(&self) -> Result<(Vec<Grant>, Vec<Floor>), Denied> {
         let list = match self.0.get("allow") {
-            None => return Ok(Vec::new()),
+            None => return Ok((Vec::new(), Vec::new())),
             Some(Value::Array(list)) if list.len() <= ALLOW_MAX => list,
             Some(Value::Array(list)) => {
                 return wrong("allow", format!("has {} entries; it may have {ALLOW_MAX}", list.len()));
             }
             Some(_) => return wrong("allow", "is no list of {\"channels\": …, \"can\": […]}"),
         };
-        list.iter().map(grant).collect()
+        let read = list.iter().map(grant).collect::<Result<Vec<_>, _>>()?;
+        let (allow, floors): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        Ok((allow, floors.into_iter().flatten().collect()))
     }
 
     fn channels(&self) -> Result<Vec<ChannelName>, Denied> {
@@ -122,26 +162,34 @@ impl RawClaims {
     }
 }
 
-fn grant(entry: &Value) -> Result<Grant, Denied> {
+fn grant(entry: &Value) -> Result<(Grant, Option<Floor>), Denied> {
     let Value::Object(entry) = entry else { return wrong("allow", "holds what is no object") };
     let Some(Value::String(pattern)) = entry.get("channels") else {
         return wrong("allow", "has an entry whose `channels` is no text");
     };
     let channels =
         ChannelPattern::parse(pattern).or_else(|error| wrong("allow", format!("is wrong: {error}")))?;
-    let Some(Value::Array(words)) = entry.get("can") else {
-        return wrong("allow", "has an entry whose `can` is no list");
-    };
+    let Some(words) = entry.get("can") else { return wrong("allow", "has an entry whose `can` is no list") };
+    let can = capabilities(words).or_else(|why| wrong("allow", format!("has an entry whose `can` {why}")))?;
+    let from = entry.get("from").map(offset).transpose();
+    let from = from.or_else(|why| wrong("allow", format!("has an entry whose `from` {why}")))?;
+    let floor = from.map(|from| Floor { channels: channels.clone(), from });
+    Ok((Grant { channels, can }, floor))
+}
+
+fn capabilities(words: &Value) -> Result<Capabilities, String> {
+    let Value::Array(words) = words else { return Err("is no list".to_owned()) };
     let word = |word: &Value| {
         let word = word.as_str().unwrap_or_default();
         let known = Capability::ALL.iter().copied().find(|capability| capability.as_str() == word);
-        known.map_or_else(
-            || {
-                let words: Vec<_> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
-                wrong("allow", format!("has a `can` that is none of {}", words.join(", ")))
-            },
-            Ok,
-        )
+        known.ok_or_else(|| {
+            let words: Vec<_> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
+            format!("has a word that is none of {}", words.join(", "))
+        })
     };
-    Ok(Grant { channels, can: words.iter().map(word).collect::<Result<_, _>>()? })
+    words.iter().map(word).collect()
+}
+
+fn offset(value: &Value) -> Result<Offset, String> {
+    value.as_u64().map(Offset).ok_or_else(|| "is no offset: a whole number, 0 or more".to_owned())
 }

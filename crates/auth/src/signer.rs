@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value, json};
-use trunkline_model::{Capability, ChannelName, Grant, Timestamp};
+use trunkline_model::{Capabilities, Capability, ChannelName, Grant, Offset, Timestamp};
 
 use crate::key::{Algorithm, InvalidKey, Key};
 
@@ -31,6 +31,12 @@ pub struct NewToken {
     pub channels: Vec<ChannelName>,
     /// `info`: JSON.
     pub info: Option<Value>,
+    /// `channel`: it is for a subscription to this one alone.
+    pub only: Option<ChannelName>,
+    /// `can`, beside `channel`.
+    pub can: Option<Capabilities>,
+    /// `from`, beside `channel`.
+    pub from: Option<Offset>,
 }
 
 impl Signer {
@@ -78,6 +84,9 @@ impl Signer {
             claims.insert("channels".to_owned(), token.channels.iter().map(ChannelName::as_str).collect());
         }
         claims.extend(token.info.iter().map(|info| ("info".to_owned(), info.clone())));
+        claims.extend(token.only.iter().map(|channel| ("channel".to_owned(), json!(channel.as_str()))));
+        claims.extend(token.can.iter().map(|can| ("can".to_owned(), json!(words(*can)))));
+        claims.extend(token.from.iter().map(|from| ("from".to_owned(), json!(from.0))));
         jsonwebtoken::encode(&self.header, &claims, &self.key)
             .map_err(|error| InvalidKey::Pem(Algorithm(self.header.alg).name(), error.to_string()))
     }
@@ -95,9 +104,12 @@ fn header(algorithm: Algorithm, name: Option<&str>) -> Header {
 }
 
 fn grant(grant: &Grant) -> Value {
-    let can: Vec<_> = Capability::ALL.iter().filter(|capability| grant.can.has(**capability)).collect();
-    let can: Vec<_> = can.into_iter().map(|capability| capability.as_str()).collect();
-    json!({ "channels": grant.channels.to_string(), "can": can })
+    json!({ "channels": grant.channels.to_string(), "can": words(grant.can) })
+}
+
+fn words(can: Capabilities) -> Vec<&'static str> {
+    let held = Capability::ALL.iter().filter(|capability| can.has(**capability));
+    held.map(|capability| capability.as_str()).collect()
 }
 
 /// What a text says that looks like a token, whoever has signed it: its head and its claims, as JSON.

@@ -305,6 +305,42 @@ fn claims_are_what_they_should_be() {
     check("allow", json!([{ "channels": "a*b", "can": [] }]), "at the end");
     check("allow", json!([{ "channels": "a" }]), "`can` is no list");
     check("allow", json!([{ "channels": "a", "can": ["fly"] }]), "none of subscribe, publish");
+    check("allow", json!([{ "channels": "a", "can": [], "from": -1 }]), "`from` is no offset");
+    check("channel", json!(7), "is no text");
+    check("channel", json!("a b"), "is wrong");
+    check("from", json!(7), "beside `channel`");
+}
+
+#[test]
+fn a_token_may_be_for_one_channel() {
+    use Capability::{History, Presence, Publish, Subscribe};
+    let read = |claims: Value| verifier(hs256()).verify(&sign(&claims), now());
+    let channel = |name: &str| ChannelName::parse(name).expect("a name");
+    let claims = read(json!({ "exp": NOW + 60, "channel": "chat:42" })).expect("it is good");
+    assert_eq!(claims.only, Some(channel("chat:42")));
+    assert_eq!(
+        claims.access.granted(&channel("chat:42")),
+        Some([Subscribe, History, Presence].into_iter().collect())
+    );
+    assert_eq!(claims.access.granted(&channel("chat:43")), None);
+    let claims = json!({ "exp": NOW + 60, "channel": "chat:42", "can": ["subscribe", "publish"], "from": 7 });
+    let claims = read(claims).expect("it is good");
+    assert_eq!(claims.access.granted(&channel("chat:42")), Some([Subscribe, Publish].into_iter().collect()));
+    let floor = |name: &str| claims.access.floor(&channel(name)).0;
+    assert_eq!((floor("chat:42"), floor("chat:43")), (7, 0));
+    for (claim, beside) in [("can", json!("publish")), ("from", json!("7")), ("can", json!(["fly"]))] {
+        let mut claims = json!({ "exp": NOW + 60, "channel": "chat:42" });
+        claims[claim] = beside;
+        assert!(matches!(read(claims), Err(Denied::Claim(named, _)) if named == claim));
+    }
+    for beside in ["allow", "channels"] {
+        let mut claims = json!({ "exp": NOW + 60, "channel": "chat:42" });
+        claims[beside] = json!([]);
+        assert!(matches!(read(claims), Err(Denied::Claim("channel", _))), "{beside}");
+    }
+    let allow = json!([{ "channels": "chat:*", "can": ["subscribe"], "from": 9 }]);
+    let claims = read(json!({ "exp": NOW + 60, "allow": allow })).expect("it is good");
+    assert_eq!((claims.only, claims.access.floor(&channel("chat:x")).0), (None, 9));
 }
 
 #[test]

@@ -109,9 +109,9 @@ fn connect(wire: &WireCommand<'_>) -> Result<Connect, Fault> {
 }
 
 fn subscribe(wire: &WireCommand<'_>) -> Result<Subscribe, Fault> {
-    refuse_later(&[("token", wire.token)])?;
-    let WireCommand { since, last, catch_up, presence, state, max_rate, .. } = *wire;
-    subscribe_of(channel(wire.channel)?, &WireStart { since, last, catch_up, presence, state, max_rate })
+    let WireCommand { since, last, catch_up, presence, state, max_rate, token, .. } = *wire;
+    let start = WireStart { since, last, catch_up, presence, state, max_rate, token };
+    subscribe_of(channel(wire.channel)?, &start)
 }
 
 fn subscribe_of(channel: ChannelName, wire: &WireStart<'_>) -> Result<Subscribe, Fault> {
@@ -121,7 +121,10 @@ fn subscribe_of(channel: ChannelName, wire: &WireStart<'_>) -> Result<Subscribe,
     if rate_max.is_some_and(|rate| !(1..=100).contains(&rate)) {
         return Err(wrong("maxRate", &format!("it is {expected}")));
     }
-    Ok(Subscribe { channel, start: start_of(wire)?, presence, state: state(wire.state), rate_max })
+    let (start, state) = (start_of(wire)?, state(wire.state));
+    let token: Option<Cow<'_, str>> = optional("token", wire.token, A_TOKEN)?;
+    let token = token.map(|text| Secret::new(&text));
+    Ok(Subscribe { channel, start, presence, state, rate_max, token })
 }
 
 /// A member's state, any JSON; `null` is as good as none.
@@ -257,17 +260,6 @@ fn optional<'a, T: Field<'a>>(name: &str, raw: Raw<'a>, expected: &str) -> Resul
 fn required<'a, T: Field<'a>>(name: &str, raw: Raw<'a>, expected: &str) -> Result<T, Fault> {
     optional(name, raw, expected)?
         .ok_or_else(|| Fault::new(ErrorCode::BadRequest, format!("`{name}` is missing: {expected}")))
-}
-
-/// Fields that would change what a command means are refused where they cannot be honoured.
-fn refuse_later(fields: &[(&str, Raw<'_>)]) -> Result<(), Fault> {
-    match fields.iter().find(|(_, raw)| raw.is_some()) {
-        Some((name, _)) => Err(Fault::new(
-            ErrorCode::BadRequest,
-            format!("`{name}` is part of trunkline.v1 but not supported by this server version"),
-        )),
-        None => Ok(()),
-    }
 }
 
 fn wrong(name: &str, error: &dyn std::fmt::Display) -> Fault {

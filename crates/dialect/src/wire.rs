@@ -102,7 +102,6 @@ pub(crate) struct WireCommand<'a> {
     pub(crate) bind: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) ephemeral: Option<&'a RawValue>,
-    // Fields that change what a command means and that this version does not know how to honour.
     #[serde(borrow)]
     pub(crate) token: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -132,6 +131,8 @@ pub(crate) struct WireStart<'a> {
     pub(crate) state: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) max_rate: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) token: Option<&'a RawValue>,
 }
 
 /// A position.

@@ -138,56 +138,6 @@ fn the_specification_has_every_close_code() {
 }
 
 #[test]
-fn the_specification_has_every_field_that_is_refused() {
-    let page = read(SPECIFICATION);
-    let rows = table(&page, "## In the protocol, not in this version");
-    let listed: BTreeMap<String, BTreeSet<String>> = rows
-        .iter()
-        .map(|row| {
-            let command = quoted(&row[0]).into_iter().next().expect("a command").to_owned();
-            (command, quoted(&row[1]).into_iter().map(str::to_owned).collect())
-        })
-        .fold(BTreeMap::new(), |mut all, (command, fields): (String, BTreeSet<String>)| {
-            all.entry(command).or_default().extend(fields);
-            all
-        });
-    // Every field that the decoder knows by name, from its source.
-    let wire = read("crates/dialect/src/wire.rs");
-    let names = wire
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("pub(crate) ")?.split_once(": Option<&'a RawValue>"));
-    let names: BTreeSet<String> = names.map(|(name, _)| wire_name(name)).collect();
-    assert!(names.len() > 20, "{names:?}");
-    for command in COMMAND_TYPES {
-        let refused: BTreeSet<String> = names
-            .iter()
-            .filter(|name| {
-                let fields = match (*command, name.as_str()) {
-                    ("connect" | "refresh", "token") => r#""token":"x""#.to_owned(),
-                    ("connect", name) => format!(r#""subscribe":{{"x":{{"{name}":1}}}}"#),
-                    (_, name) => format!(r#""channel":"x","data":1,"{name}":1"#),
-                };
-                let fault = decode(&format!(r#"{{"type":"{command}",{fields}}}"#)).err();
-                fault.is_some_and(|fault| {
-                    fault.code == ErrorCode::Unauthorized || fault.message.contains("not supported by this")
-                })
-            })
-            .cloned()
-            .collect();
-        assert_eq!(listed.get(*command).cloned().unwrap_or_default(), refused, "{command}");
-    }
-}
-
-fn wire_name(name: &str) -> String {
-    match name.trim_start_matches("r#") {
-        "condition" => "if".to_owned(),
-        "catch_up" => "catchUp".to_owned(),
-        "max_rate" => "maxRate".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
-#[test]
 fn the_limits_page_has_every_limit_and_its_default() {
     let page = read("docs/reference/limits.md");
     let told: BTreeMap<String, String> = table(&page, "")

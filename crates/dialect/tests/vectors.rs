@@ -96,6 +96,7 @@ struct Subscribe {
     /// JSON.
     state: Option<String>,
     rate_max: Option<u32>,
+    token: Option<String>,
 }
 
 impl From<Subscribe> for model::Subscribe {
@@ -107,7 +108,9 @@ impl From<Subscribe> for model::Subscribe {
             Start::CatchUp(position) => model::Start::CatchUp(position.into()),
         };
         let (presence, state) = (subscribe.presence, subscribe.state.map(state));
-        Self { channel: channel(&subscribe.channel), start, presence, state, rate_max: subscribe.rate_max }
+        let token = subscribe.token.as_deref().map(model::Secret::new);
+        let (channel, rate_max) = (channel(&subscribe.channel), subscribe.rate_max);
+        Self { channel, start, presence, state, rate_max, token }
     }
 }
 
@@ -195,6 +198,7 @@ enum Command {
         presence: bool,
         state: Option<String>,
         rate_max: Option<u32>,
+        token: Option<String>,
     },
     Unsubscribe {
         id: Option<Id>,
@@ -245,8 +249,9 @@ impl From<Command> for model::Command {
                 let name = name.as_deref().map(display_name);
                 (id, Action::Connect(model::Connect { token, session, subscribe, heartbeat, name }))
             }
-            Command::Subscribe { id, channel, start, presence, state, rate_max } => {
-                (id, Action::Subscribe(Subscribe { channel, start, presence, state, rate_max }.into()))
+            Command::Subscribe { id, channel, start, presence, state, rate_max, token } => {
+                let subscribe = Subscribe { channel, start, presence, state, rate_max, token };
+                (id, Action::Subscribe(subscribe.into()))
             }
             Command::Unsubscribe { id, channel: name } => (id, Action::Unsubscribe(channel(&name))),
             Command::Publish { id, channel: name, content } => {

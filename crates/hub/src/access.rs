@@ -6,17 +6,36 @@ use trunkline_model::{
     Rule, Standing,
 };
 
-/// Whether `identity` may do this in `channel`, to which it is subscribed or not.
+use crate::pass::Pass;
+
+/// Who asks, and how they stand to the channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bearer<'a> {
+    pub(crate) identity: &'a Identity,
+    /// What a token for this channel alone allows them.
+    pub(crate) pass: Option<&'a Pass>,
+    pub(crate) is_subscriber: bool,
+}
+
+impl Bearer<'_> {
+    /// Whether a token allows this.
+    pub(crate) fn is_granted(&self, channel: &ChannelName, capability: Capability) -> bool {
+        self.identity.access.grants(channel, capability)
+            || self.pass.is_some_and(|pass| pass.can.has(capability))
+    }
+}
+
+/// Whether `bearer` may do this in `channel`.
 ///
 /// # Errors
 /// `forbidden`.
 pub(crate) fn permit(
-    identity: &Identity,
+    bearer: &Bearer<'_>,
     namespace: &Namespace,
     channel: &ChannelName,
     capability: Capability,
-    is_subscriber: bool,
 ) -> Result<(), Fault> {
+    let Bearer { identity, is_subscriber, .. } = *bearer;
     let (setting, rule) = match capability {
         Capability::Publish => ("publish", namespace.publish),
         Capability::Subscribe | Capability::History | Capability::Presence => {
@@ -26,7 +45,7 @@ pub(crate) fn permit(
     };
     let access = &identity.access;
     let is_user = access.standing == Standing::User;
-    let granted = access.grants(channel, capability);
+    let granted = bearer.is_granted(channel, capability);
     let allowed = match rule {
         Rule::Server => granted && access.standing == Standing::Server,
         _ if granted => true,
@@ -96,9 +115,9 @@ fn denial(
     Fault::new(ErrorCode::Forbidden, format!("{who} may not {what} {channel}: {how}"))
 }
 
-/// What `identity`, which is subscribed to it, may do in `channel`, of what there is in its kind.
+/// What `bearer`, who is subscribed to it, may do in `channel`, of what there is in its kind.
 pub(crate) fn capabilities(
-    identity: &Identity,
+    bearer: &Bearer<'_>,
     namespace: &Namespace,
     channel: &ChannelName,
 ) -> Vec<Capability> {
@@ -108,31 +127,30 @@ pub(crate) fn capabilities(
         Capability::History | Capability::Moderate => namespace.kind == Kind::Log,
         Capability::Presence => namespace.presence != PresenceMode::Off,
     };
-    let may = |capability: &Capability| permit(identity, namespace, channel, *capability, true).is_ok();
+    let may = |capability: &Capability| permit(bearer, namespace, channel, *capability).is_ok();
     Capability::ALL.iter().copied().filter(exists).filter(may).collect()
 }
 
-/// Whether `identity` may publish this.
+/// Whether `bearer` may publish this.
 ///
 /// # Errors
 /// `forbidden`.
 pub(crate) fn permit_publish(
-    identity: &Identity,
+    bearer: &Bearer<'_>,
     namespace: &Namespace,
     publish: &Publish,
-    is_subscriber: bool,
 ) -> Result<(), Fault> {
     let channel = &publish.channel;
-    permit(identity, namespace, channel, Capability::Publish, is_subscriber)?;
+    permit(bearer, namespace, channel, Capability::Publish)?;
     let changes = publish.reference.is_some_and(|reference| matches!(reference.op, Op::Edit | Op::Delete));
     match namespace.edits {
         _ if !changes => Ok(()),
         // What came over the HTTP API has no author that could be told from another.
-        _ if identity.access.standing == Standing::Server => {
-            permit(identity, namespace, channel, Capability::Moderate, is_subscriber)
+        _ if bearer.identity.access.standing == Standing::Server => {
+            permit(bearer, namespace, channel, Capability::Moderate)
         }
         Edits::Author => Ok(()),
-        Edits::Token => permit(identity, namespace, channel, Capability::Moderate, is_subscriber),
+        Edits::Token => permit(bearer, namespace, channel, Capability::Moderate),
         Edits::Server => {
             let message = format!(
                 "`edits` of [namespace.{}] is \"nobody\": only the server's own API edits and deletes in {channel}; \

@@ -181,6 +181,7 @@ impl Hub {
             match due {
                 Due::Presence(channel) => self.shard.tell_presence(&channel, &mut cx),
                 Due::Expiry(session) => self.sessions.expire(session, &mut cx),
+                Due::Lapse(channel, session) => self.sessions.lapse(session, &channel, &mut cx),
                 Due::Call(call) => self.sessions.call_overdue(call, &mut cx),
                 Due::Members(_, session) => self.sessions.members_due(session, &mut cx),
                 Due::Paced(channel, session) => self.sessions.pace_due(&channel, session, &mut cx),

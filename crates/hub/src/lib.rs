@@ -41,6 +41,7 @@ mod latest;
 mod lines;
 mod local;
 mod output;
+mod pass;
 mod peer;
 mod presence;
 mod ring;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use trunkline_model::{ChannelName, Offset};
+use trunkline_model::{ChannelName, Position};
 
 use crate::SessionId;
 
@@ -13,8 +13,8 @@ use crate::SessionId;
 pub(crate) struct Local {
     /// Who they are. Shared with deliveries under way; copied only if it changes meanwhile.
     pub(crate) sessions: Arc<Vec<SessionId>>,
-    /// The last offset that came from the owner; the next broadcast is the one after it.
-    pub(crate) applied: Option<Offset>,
+    /// The last place that came from the owner; the next broadcast is the one after it.
+    pub(crate) applied: Option<Position>,
     /// Joins that were asked and not answered.
     joining: u32,
 }
@@ -47,7 +47,12 @@ impl Locals {
     }
 
     /// Adds `session`, which knows everything up to `applied`, and says at which place it stands.
-    pub(crate) fn add(&mut self, channel: &ChannelName, session: SessionId, applied: Option<Offset>) -> u32 {
+    pub(crate) fn add(
+        &mut self,
+        channel: &ChannelName,
+        session: SessionId,
+        applied: Option<Position>,
+    ) -> u32 {
         let local = self.0.entry(channel.clone()).or_default();
         debug_assert!(
             local.sessions.is_empty() || local.applied == applied,

@@ -8,8 +8,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset, Secret};
+use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset, Secret, Subscribe};
 
+use crate::access::Bearer;
+use crate::pass::Pass;
 use crate::peer::Missing;
 
 /// One client's conversation.
@@ -38,8 +40,8 @@ pub(crate) struct Session {
     pub(crate) held_back: bool,
     /// Whether it is known to others, so that a newer connection takes its place.
     pub(crate) has_line: bool,
-    /// The client's id of its `refresh`, while the door is asked.
-    pub(crate) refreshing: Option<Box<Option<CommandId>>>,
+    /// For what the door is asked, after the first time.
+    pub(crate) asking: Option<Box<Asking>>,
     next_subscription: u32,
 }
 
@@ -54,6 +56,15 @@ pub(crate) enum Phase {
     Open(Box<Identity>),
 }
 
+/// The command that shows a token, while the door looks at it.
+#[derive(Debug)]
+pub(crate) enum Asking {
+    /// A `refresh` under this id. Other commands go on meanwhile.
+    Refresh(Option<CommandId>),
+    /// A `subscribe` under this id. Other commands wait.
+    Subscribe(Option<CommandId>, Subscribe),
+}
+
 /// A session's way into, or place in, one channel.
 #[derive(Debug)]
 pub(crate) struct Subscription {
@@ -61,6 +72,8 @@ pub(crate) struct Subscription {
     /// Tells it from an earlier subscription of the session to the channel.
     pub(crate) generation: u32,
     pub(crate) place: Place,
+    /// What a token of its own allows, if it has one.
+    pub(crate) pass: Option<Box<Pass>>,
 }
 
 /// How a subscription stands to its channel.
@@ -111,7 +124,7 @@ impl Session {
             blocked: false,
             held_back: false,
             has_line: false,
-            refreshing: None,
+            asking: None,
             next_subscription: 0,
         }
     }
@@ -119,8 +132,22 @@ impl Session {
     /// Whether the client's next command may come.
     pub(crate) fn accepts(&self, in_flight_max: usize) -> bool {
         !matches!(self.phase, Phase::Admitting(_))
+            && !self.awaits_door()
             && self.waiting.is_empty()
             && self.in_flight < in_flight_max
+    }
+
+    /// Whether commands wait until the door has looked at a token.
+    pub(crate) fn awaits_door(&self) -> bool {
+        matches!(self.asking.as_deref(), Some(Asking::Subscribe(..)))
+    }
+
+    /// Who the session is to the rules of `channel`; `None` as long as that is not known.
+    pub(crate) fn bearer(&self, channel: &ChannelName) -> Option<Bearer<'_>> {
+        let Phase::Open(identity) = &self.phase else { return None };
+        let subscription = self.subscriptions.iter().find(|subscription| subscription.channel == *channel);
+        let pass = subscription.and_then(|subscription| subscription.pass.as_deref());
+        Some(Bearer { identity, pass, is_subscriber: subscription.is_some() })
     }
 
     pub(crate) fn subscription_mut(&mut self, channel: &ChannelName) -> Option<&mut Subscription> {
@@ -128,7 +155,12 @@ impl Session {
     }
 
     /// Notes a new subscription on its way, and gives its generation.
-    pub(crate) fn joining(&mut self, channel: &ChannelName, id: Option<CommandId>) -> u32 {
+    pub(crate) fn joining(
+        &mut self,
+        channel: &ChannelName,
+        id: Option<CommandId>,
+        pass: Option<Box<Pass>>,
+    ) -> u32 {
         self.next_subscription = self.next_subscription.wrapping_add(1);
         let generation = self.next_subscription;
         if self.subscriptions.is_empty() {
@@ -139,6 +171,7 @@ impl Session {
             channel: channel.clone(),
             generation,
             place: Place::Joining(id),
+            pass,
         });
         generation
     }

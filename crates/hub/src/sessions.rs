@@ -9,6 +9,7 @@ mod binding;
 mod calls;
 mod errands;
 mod pacing;
+mod passes;
 mod permissions;
 mod presence;
 
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use trunkline_model::{
     Action, Capability, ChannelName, Command, CommandId, DisplayName, ErrorCode, Fault, HistoryQuery,
-    Identity, Limits, Namespaces, Offset, Publication, Publish, Push, Recovery, Reply, Rule, Secret, Slow,
-    Subscribe, Subscribed, close,
+    Identity, Limits, Namespaces, Offset, Position, Publication, Publish, Push, Recovery, Reply, Rule,
+    Secret, Slow, Subscribe, Subscribed, close,
 };
 
 use crate::access::permit_publish;
@@ -31,6 +32,7 @@ use crate::checks::{
 use crate::input::SessionId;
 use crate::local::Locals;
 use crate::output::Output;
+use crate::pass::Pass;
 use crate::peer::{Ask, Author, Loss, Missing, Question, Tell};
 use crate::session::{Phase, Place, Session, Subscription};
 use crate::shard::Context;
@@ -331,8 +333,8 @@ impl Sessions {
         cx: &mut Context<'_>,
     ) {
         let place = subscribed.position;
-        let offset = place.map(|position| position.offset);
-        let Some(before) = self.goes_live(session, generation, &subscribed.channel, offset) else { return };
+        let Some(before) = self.goes_live(session, generation, &subscribed.channel, place) else { return };
+        self.note_floor(session, &subscribed.channel, subscribed.floor);
         let paced = self.paced.has(&subscribed.channel).then(|| subscribed.channel.clone());
         let (replay, is_lost) = match &subscribed.recovery {
             Recovery::Recovered(entries) => (entries.clone(), false),
@@ -382,7 +384,7 @@ impl Sessions {
         session.remove_subscription(channel);
         // The one that it was to replace may hold a member still.
         self.departs(id, channel, generation, cx);
-        self.unpace(id, channel, cx);
+        self.has_ended(id, channel, cx);
         cx.out.push(Output::Reply { session: id, reply });
     }
 
@@ -406,6 +408,7 @@ impl Sessions {
         let Some(subscription) = session.subscription_mut(&subscribed.channel) else { return };
         subscription.place = Place::Behind(missing);
         session.has_lagged = true;
+        self.note_floor(id, &subscribed.channel, subscribed.floor);
         subscribed.can = self.capabilities(id, &subscribed.channel);
         cx.out.push(Output::Reply { session: id, reply: Reply::Subscribed(subscribed) });
         self.await_room(id, cx);
@@ -468,24 +471,14 @@ impl Sessions {
             let Some(session) = self.get_mut(id) else { return };
             let turn_of_another = session.one_by_one && session.in_flight > 0;
             let full = session.in_flight >= in_flight_max;
-            if turn_of_another || full || session.awaits_room || session.blocked {
+            if turn_of_another || full || session.awaits_room || session.blocked || session.awaits_door() {
                 return;
             }
             let Some(command) = session.waiting.pop_front() else { break };
-            let (command, worker) = match self.perform(id, command, cx) {
-                Outcome::Done => continue,
-                Outcome::NoRoom(worker, command) => (command, Some(worker)),
-                // The answer to the join brings it here again.
-                Outcome::Joining(command) => (command, None),
-            };
-            if let Some(worker) = worker {
-                self.blocked[usize::from(worker)].push_back(id);
+            let outcome = self.perform(id, command, cx);
+            if self.put_back(id, outcome, cx) {
+                return;
             }
-            if let Some(session) = self.get_mut(id) {
-                session.blocked = worker.is_some();
-                session.waiting.push_front(command);
-            }
-            return;
         }
         let Some(session) = self.get_mut(id) else { return };
         session.one_by_one = false;
@@ -493,6 +486,28 @@ impl Sessions {
             cx.out.push(Output::Ready { session: id });
         }
         self.resume_one(id, cx);
+    }
+
+    /// Has the command wait, if it could not be asked yet.
+    fn put_back(&mut self, id: SessionId, outcome: Outcome, cx: &mut Context<'_>) -> bool {
+        let (command, worker) = match outcome {
+            Outcome::Done => return false,
+            Outcome::NoRoom(worker, command) => (command, Some(worker)),
+            // The answer to the join, or the door's, brings it here again.
+            Outcome::Joining(command) => (command, None),
+        };
+        if let Some(worker) = worker {
+            self.blocked[usize::from(worker)].push_back(id);
+        }
+        if let Some(session) = self.get_mut(id) {
+            session.blocked = worker.is_some();
+            session.waiting.push_front(command);
+        }
+        if worker.is_none() {
+            // It may wait for a subscription that is behind.
+            self.resume_one(id, cx);
+        }
+        true
     }
 
     /// A question of this session has come back.
@@ -548,11 +563,33 @@ impl Sessions {
         if !cx.peers.may_ask(owner) {
             return Outcome::NoRoom(owner, Command { id: name, action: Action::Subscribe(subscribe) });
         }
+        let checked = namespace_of(&self.namespaces, &subscribe.channel)
+            .and_then(|namespace| check_subscribe(&subscribe, namespace, &self.limits));
+        match checked {
+            Ok(()) if subscribe.token.is_some() => self.show(id, name, subscribe, cx),
+            Ok(()) => self.join(id, name, subscribe, None, cx),
+            Err(fault) => {
+                reply_fault(id, fault.about(&subscribe.channel).answering(name), cx);
+                Outcome::Done
+            }
+        }
+    }
+
+    /// The owner of the channel is asked to let the session in, if it may; with what a token for this alone allows it.
+    fn join(
+        &mut self,
+        id: SessionId,
+        name: Option<CommandId>,
+        subscribe: Subscribe,
+        pass: Option<Box<Pass>>,
+        cx: &mut Context<'_>,
+    ) -> Outcome {
+        let owner = cx.peers.owner_of(&subscribe.channel);
+        if !cx.peers.may_ask(owner) {
+            return Outcome::NoRoom(owner, Command { id: name, action: Action::Subscribe(subscribe) });
+        }
         let (limits, namespaces) = (Arc::clone(&self.limits), Arc::clone(&self.namespaces));
-        let refused = namespace_of(&namespaces, &subscribe.channel)
-            .and_then(|namespace| check_subscribe(&subscribe, namespace, &limits))
-            .err();
-        let refused = refused.or_else(|| self.deny_subscribe(id, &subscribe));
+        let refused = self.deny_subscribe(id, &subscribe, pass.as_deref());
         let entering = self.entering(id, &subscribe);
         let Subscribe { channel, start, rate_max, .. } = subscribe;
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
@@ -572,12 +609,14 @@ impl Sessions {
         self.locals.joining(&channel);
         self.replace(id, &channel, cx);
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
-        let generation = session.joining(&channel, name.clone());
+        let expires = pass.as_ref().and_then(|pass| pass.expires);
+        let generation = session.joining(&channel, name.clone(), pass);
         let Phase::Open(identity) = &session.phase else { return Outcome::Done };
         let client = identity.client.clone();
         if let Some(namespace) = namespaces.of(&channel) {
             self.pace(id, &channel, Self::interval_of(rate_max), namespace, cx);
         }
+        self.set_lapse(id, &channel, expires, cx);
         self.follow(id, &channel, cx);
         self.ask(id, name, owner, Question::Join { channel, generation, client, start, entering }, cx);
         Outcome::Done
@@ -603,11 +642,10 @@ impl Sessions {
         if rule == Some(Rule::Subscribers) && matches!(place, Some(Place::Joining(_))) {
             return Outcome::Joining(Command { id: name, action: Action::Publish(publish) });
         }
-        let is_subscriber = place.is_some();
-        let Phase::Open(identity) = &session.phase else { return Outcome::Done };
+        let Some(bearer) = session.bearer(&publish.channel) else { return Outcome::Done };
         let permitted = namespaces
             .of(&publish.channel)
-            .map_or(Ok(()), |namespace| permit_publish(identity, namespace, &publish, is_subscriber));
+            .map_or(Ok(()), |namespace| permit_publish(&bearer, namespace, &publish));
         let checked = namespace_of(&namespaces, &publish.channel).and_then(|namespace| {
             permitted?;
             check_publish(&publish, namespace, now)?;
@@ -620,12 +658,13 @@ impl Sessions {
             return Outcome::Done;
         }
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
-        let Phase::Open(identity) = &session.phase else { return Outcome::Done };
+        let Some(bearer) = session.bearer(&publish.channel) else { return Outcome::Done };
+        let identity = bearer.identity;
         let author = Author {
             from: identity.named.then(|| identity.user.clone()),
             publisher: identity.publisher.clone(),
             client: identity.client.clone(),
-            moderates: identity.access.grants(&publish.channel, Capability::Moderate),
+            moderates: bearer.is_granted(&publish.channel, Capability::Moderate),
         };
         let has_session = identity.session.is_some();
         if let Err(fault) = check_author(&publish, &author, has_session) {
@@ -712,8 +751,14 @@ impl Sessions {
     /// Takes a subscription that has ended out of the worker's lists, and out of the channel's presence.
     fn forget(&mut self, id: SessionId, subscription: &Subscription, cx: &mut Context<'_>) {
         self.departs(id, &subscription.channel, subscription.generation, cx);
-        self.unpace(id, &subscription.channel, cx);
+        self.has_ended(id, &subscription.channel, cx);
         self.leave_place(subscription, cx);
+    }
+
+    /// Nothing waits for a moment of the session's subscription any more.
+    fn has_ended(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
+        self.unpace(id, channel, cx);
+        self.set_lapse(id, channel, None, cx);
     }
 
     fn leave_place(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
@@ -765,14 +810,15 @@ impl Sessions {
         id: SessionId,
         generation: u32,
         channel: &ChannelName,
-        applied: Option<Offset>,
+        applied: Option<Position>,
     ) -> Option<Place> {
         if !self.awaits(id, generation, channel) {
             return None;
         }
         let slot = self.locals.add(channel, id, applied);
         let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel))?;
-        let live = Place::Live { slot, after: applied.unwrap_or_default() };
+        let after = applied.map_or(Offset::ZERO, |position| position.offset);
+        let live = Place::Live { slot, after };
         Some(std::mem::replace(&mut subscription.place, live))
     }
 
@@ -790,7 +836,7 @@ impl Sessions {
             let ended = self.get_mut(*session).and_then(|live| live.remove_subscription(channel));
             if let Some(ended) = ended {
                 self.departs(*session, channel, ended.generation, cx);
-                self.unpace(*session, channel, cx);
+                self.has_ended(*session, channel, cx);
             }
             let push = Push::Unsubscribed {
                 channel: channel.clone(),
@@ -808,7 +854,7 @@ impl Sessions {
     fn lose(&mut self, loss: &Loss, cx: &mut Context<'_>) {
         let Loss { channel, kind, place, floor, reason, keep, entries } = loss;
         let Some(local) = self.locals.subscribed_mut(channel) else { return };
-        local.applied = Some(place.offset);
+        local.applied = Some(*place);
         for id in Arc::clone(&local.sessions).iter() {
             let subscription = self.get_mut(*id).and_then(|session| session.subscription_mut(channel));
             if let Some(Subscription { place: Place::Live { after, .. }, .. }) = subscription {
@@ -836,8 +882,8 @@ impl Sessions {
             let applied = local.applied;
             let skips = publication.role.entry().is_some();
             let follows = applied.is_some_and(|applied| match skips {
-                true => position.offset > applied,
-                false => position.offset == applied.next(),
+                true => position.offset > applied.offset,
+                false => position.offset == applied.offset.next(),
             });
             debug_assert!(
                 follows,
@@ -848,7 +894,7 @@ impl Sessions {
                 self.break_off(&publication.channel, cx);
                 return;
             }
-            local.applied = Some(position.offset);
+            local.applied = Some(position);
         }
         let sessions = Arc::clone(&local.sessions);
         let told = publication.position.map(|position| (publication.channel.clone(), position));

@@ -22,6 +22,8 @@ pub(crate) enum Due {
     Entries(ChannelName),
     /// At the session's worker: the time of its token is over.
     Expiry(SessionId),
+    /// At the session's worker: the time of the token of its subscription is over.
+    Lapse(ChannelName, SessionId),
     /// At the session's worker: this call of the application has taken too long.
     Call(u64),
 }

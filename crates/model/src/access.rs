@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::channel::{CHANNEL_NAME_MAX, is_allowed};
-use crate::{ChannelName, Payload, Timestamp};
+use crate::{ChannelName, Offset, Payload, Timestamp};
 
 /// Something that one may do in a channel.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,6 +46,12 @@ impl Capabilities {
     #[must_use]
     pub fn with(self, capability: Capability) -> Self {
         Self(self.0 | 1 << capability as u8)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
     /// Whether it is one of them.
@@ -156,6 +162,16 @@ pub struct Grant {
     pub can: Capabilities,
 }
 
+/// Of some channels nothing below an offset is given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Floor {
+    /// Which.
+    pub channels: ChannelPattern,
+    /// The first offset that is given. It counts in every life of the store, also where the log has lost its end and has
+    /// not come to it again.
+    pub from: Offset,
+}
+
 /// Who somebody is to the rules of namespaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Standing {
@@ -175,6 +191,8 @@ pub struct Access {
     pub standing: Standing,
     /// What its token or its key allows.
     pub allow: Vec<Grant>,
+    /// Where the past begins that it is given.
+    pub floors: Vec<Floor>,
     /// When the token expires.
     pub expires: Option<Timestamp>,
     /// What presence shows of the user.
@@ -186,6 +204,21 @@ impl Access {
     #[must_use]
     pub fn grants(&self, channel: &ChannelName, capability: Capability) -> bool {
         self.allow.iter().any(|grant| grant.can.has(capability) && grant.channels.matches(channel))
+    }
+
+    /// All that the token allows in this channel; `None` if it does not speak of it.
+    #[must_use]
+    pub fn granted(&self, channel: &ChannelName) -> Option<Capabilities> {
+        let mut grants = self.allow.iter().filter(|grant| grant.channels.matches(channel)).peekable();
+        grants.peek()?;
+        Some(grants.fold(Capabilities::default(), |all, grant| all.and(grant.can)))
+    }
+
+    /// The first offset of this channel that is given: the highest of all that is said of it, 0 if nothing is.
+    #[must_use]
+    pub fn floor(&self, channel: &ChannelName) -> Offset {
+        let floors = self.floors.iter().filter(|floor| floor.channels.matches(channel));
+        floors.map(|floor| floor.from).max().unwrap_or_default()
     }
 }
 
@@ -282,5 +315,20 @@ mod tests {
         assert_eq!(can("chat:lobby"), "subscribe publish history");
         assert_eq!(can("chat:other"), "subscribe");
         assert_eq!(can("desk:lobby"), "");
+        let granted = |channel: &str| access.granted(&ChannelName::parse(channel).expect("a name"));
+        assert_eq!(granted("chat:other"), Some([Capability::Subscribe].into_iter().collect()));
+        assert_eq!(granted("desk:lobby"), None);
+    }
+
+    #[test]
+    fn of_several_floors_the_highest_counts() {
+        let floor = |channels: &str, from| Floor {
+            channels: ChannelPattern::parse(channels).expect("a pattern"),
+            from: Offset(from),
+        };
+        let floors = vec![floor("chat:*", 10), floor("chat:lobby", 30), floor("chat:l*", 20)];
+        let access = Access { floors, ..Access::default() };
+        let from = |channel: &str| access.floor(&ChannelName::parse(channel).expect("a name")).0;
+        assert_eq!((from("chat:lobby"), from("chat:x"), from("desk:x")), (30, 10, 0));
     }
 }

@@ -80,13 +80,15 @@ pub struct Subscribe {
     pub state: Option<Payload>,
     /// So many times per second at most it wants to hear of the channel (`value` and `map`).
     pub rate_max: Option<u32>,
+    /// A token that allows it, beside the connection's own.
+    pub token: Option<Secret>,
 }
 
 impl Subscribe {
     /// A subscription to `channel` from `start` on, with nothing else asked of it.
     #[must_use]
     pub fn new(channel: ChannelName, start: Start) -> Self {
-        Self { channel, start, presence: false, state: None, rate_max: None }
+        Self { channel, start, presence: false, state: None, rate_max: None, token: None }
     }
 }
 

@@ -164,6 +164,8 @@ pub struct Presented {
     pub token: Option<Secret>,
     /// The secret of an earlier session.
     pub session: Option<Secret>,
+    /// The channel that the token is shown for, to subscribe to it; `None`: it is the connection's own.
+    pub channel: Option<ChannelName>,
 }
 
 /// Who is let in.

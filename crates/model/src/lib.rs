@@ -39,7 +39,7 @@ mod reply;
 mod role;
 
 pub use access::{
-    Access, Capabilities, Capability, ChannelPattern, Edits, Grant, InvalidPattern, Rule, Standing,
+    Access, Capabilities, Capability, ChannelPattern, Edits, Floor, Grant, InvalidPattern, Rule, Standing,
 };
 pub use channel::{CHANNEL_NAME_MAX, ChannelName, InvalidChannelName};
 pub use code::ErrorCode;

@@ -140,6 +140,15 @@ pub(crate) struct TokenNewOptions {
     /// What presence shows of the user: JSON.
     #[arg(long, value_name = "JSON")]
     pub(crate) info: Option<String>,
+    /// The token is for a subscription to this channel alone.
+    #[arg(long, value_name = "CHANNEL", conflicts_with_all = ["allow", "channel"])]
+    pub(crate) subscribe: Option<String>,
+    /// What it allows there; without it subscribe, history and presence.
+    #[arg(long, value_name = "CAN,…", requires = "subscribe")]
+    pub(crate) can: Option<String>,
+    /// The first offset of the channel that it gives.
+    #[arg(long, value_name = "OFFSET", requires = "subscribe")]
+    pub(crate) from: Option<u64>,
 }
 
 #[derive(Args, Debug)]

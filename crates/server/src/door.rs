@@ -11,8 +11,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use trunkline_auth::Claims;
 use trunkline_model::{
-    Access, Admitted, Capabilities, Capability, ChannelPattern, ClientId, ErrorCode, Fault, Grant, Identity,
-    Presented, Publisher, Secret, Standing, Timestamp, UserName,
+    Access, Admitted, Capabilities, Capability, ChannelName, ChannelPattern, ClientId, ErrorCode, Fault,
+    Grant, Identity, Presented, Publisher, Secret, Standing, Timestamp, UserName,
 };
 use trunkline_node::{Admission, Door};
 
@@ -129,16 +129,28 @@ impl ServerDoor {
             return Ok(api_identity(&format!("api:{}", key.name), key.allow.clone()));
         }
         self.check_has_keys()?;
-        let claims = self.keys.open(bearer.reveal(), system_time).await?;
+        let claims = fit_for(self.keys.open(bearer.reveal(), system_time).await?, None)?;
         // Without a line a token that names nobody is all that tells its bearer from others.
         let guest = self.guests.of_token(bearer);
         Ok(admit(Identity { session: None, ..guest }, claims).identity)
     }
 }
 
+/// The claims of a token that is shown for `channel`, or for everything. One that is for a channel alone says nothing of who
+/// may come in.
+fn fit_for(claims: Claims, channel: Option<&ChannelName>) -> Result<Claims, Fault> {
+    match (&claims.only, channel) {
+        (Some(only), None) => {
+            let message = format!("this token is for a subscription to {only} alone; show it in `subscribe`");
+            Err(Fault::new(ErrorCode::Unauthorized, message))
+        }
+        _ => Ok(claims),
+    }
+}
+
 /// The session of `guest`, for whom a token says so much.
 fn admit(guest: Identity, claims: Claims) -> Admitted {
-    let Claims { user, mut access, channels } = claims;
+    let Claims { user, mut access, channels, only: _ } = claims;
     // What it follows without asking it may follow.
     let given = channels.iter().map(|channel| Grant {
         channels: ChannelPattern::one(channel),
@@ -157,7 +169,7 @@ fn admit(guest: Identity, claims: Claims) -> Admitted {
 
 impl Door for ServerDoor {
     fn admit(&self, presented: Presented) -> Admission {
-        let Presented { token, session } = presented;
+        let Presented { token, session, channel } = presented;
         let Some(token) = token else {
             return Admission::Now(self.without_token(session.as_ref()).map(Box::new));
         };
@@ -166,11 +178,12 @@ impl Door for ServerDoor {
         }
         let guest = self.guests.guest(session.as_ref());
         if let Some(opened) = self.keys.try_open(token.reveal(), system_time()) {
-            return Admission::Now(opened.map(|claims| Box::new(admit(guest, claims))));
+            let claims = opened.and_then(|claims| fit_for(claims, channel.as_ref()));
+            return Admission::Now(claims.map(|claims| Box::new(admit(guest, claims))));
         }
         let keys = Arc::clone(&self.keys);
         Admission::Later(Box::pin(async move {
-            let claims = keys.open(token.reveal(), system_time).await?;
+            let claims = fit_for(keys.open(token.reveal(), system_time).await?, channel.as_ref())?;
             Ok(Box::new(admit(guest, claims)))
         }))
     }
@@ -268,6 +281,7 @@ mod tests {
             user: user.map(UserName::new),
             access: Access::default(),
             channels: Vec::new(),
+            only: None,
         };
         let door = GuestDoor::new(b"key");
         let (here, there) = (door.guest(None), door.guest(None));

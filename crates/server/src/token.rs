@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use trunkline_auth::{NewToken, look_into};
-use trunkline_model::{Capability, ChannelName, ChannelPattern, Grant, Timestamp};
+use trunkline_model::{Capabilities, Capability, ChannelName, ChannelPattern, Grant, Offset, Timestamp};
 
 use crate::cli::{Failure, ServerOptions, TokenNewOptions, TokenShowOptions};
 use crate::config::{Mode, Settings};
@@ -29,6 +29,7 @@ pub(crate) fn new(options: &TokenNewOptions) -> anyhow::Result<()> {
     let allow = options.allow.iter().map(|text| grant(text)).collect::<Result<_, _>>();
     let channels = options.channel.iter().map(|name| ChannelName::parse(name)).collect::<Result<_, _>>();
     let info = options.info.as_deref().map(serde_json::from_str).transpose();
+    let only = options.subscribe.as_deref().map(ChannelName::parse).transpose();
     let token = NewToken {
         user: options.user.clone(),
         issuer: auth.verifier.issuers.first().cloned(),
@@ -36,6 +37,9 @@ pub(crate) fn new(options: &TokenNewOptions) -> anyhow::Result<()> {
         allow: allow.map_err(|error| usage("--allow", error))?,
         channels: channels.map_err(|error| usage("--channel", error.to_string()))?,
         info: info.map_err(|error| usage("--info", format!("this is no JSON: {error}")))?,
+        only: only.map_err(|error| usage("--subscribe", error.to_string()))?,
+        can: options.can.as_deref().map(can).transpose().map_err(|error| usage("--can", error))?,
+        from: options.from.map(Offset),
     };
     let signed = signer.sign(&token, now(), lives)?;
     // What the servers would say to it.
@@ -81,6 +85,11 @@ fn grant(text: &str) -> Result<Grant, String> {
         .split_once('=')
         .ok_or_else(|| format!("{text:?} has no `=`; write it like \"chat:*=subscribe,publish\""))?;
     let channels = ChannelPattern::parse(channels).map_err(|error| format!("{channels:?}: {error}"))?;
+    Ok(Grant { channels, can: can(words)? })
+}
+
+/// `subscribe,publish`
+fn can(words: &str) -> Result<Capabilities, String> {
     let word = |word: &str| {
         let known = Capability::ALL.iter().copied().find(|known| known.as_str() == word);
         known.ok_or_else(|| {
@@ -88,7 +97,7 @@ fn grant(text: &str) -> Result<Grant, String> {
             format!("{word:?} is none of {}", known.join(", "))
         })
     };
-    Ok(Grant { channels, can: words.split(',').map(word).collect::<Result<_, _>>()? })
+    words.split(',').map(word).collect()
 }
 
 fn now() -> Timestamp {

@@ -94,6 +94,7 @@ fn write_asked(object: &mut Object<'_>, subscribe: &Subscribe) {
     write_start(object, subscribe.start);
     object.value_if("presence", subscribe.presence.then_some(true));
     object.value_if("maxRate", subscribe.rate_max);
+    object.text_if("token", subscribe.token.as_ref().map(Secret::reveal));
     write_state(object, subscribe.state.as_ref());
 }
 

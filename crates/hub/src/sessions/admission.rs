@@ -19,7 +19,7 @@ use super::{Sessions, reply_fault};
 use crate::access::permit;
 use crate::input::{Moment, SessionId};
 use crate::output::Output;
-use crate::session::Phase;
+use crate::session::{Asking, Phase};
 use crate::shard::Context;
 use crate::timers::Due;
 
@@ -32,9 +32,10 @@ impl Sessions {
         let presented = match &first.action {
             // What the client says is newer than what its handshake said.
             Action::Connect(connect) => {
-                Presented { token: connect.token.clone().or(shown), session: connect.session.clone() }
+                let token = connect.token.clone().or(shown);
+                Presented { token, session: connect.session.clone(), channel: None }
             }
-            _ => Presented { token: shown, session: None },
+            _ => Presented { token: shown, ..Presented::default() },
         };
         session.phase = Phase::Admitting(Box::new(first));
         cx.out.push(Output::Admit { session: id, presented });
@@ -47,7 +48,14 @@ impl Sessions {
             Phase::Admitting(first) => self.open(id, admitted, *first, cx),
             Phase::Open(identity) => {
                 session.phase = Phase::Open(identity);
-                self.refreshed(id, admitted.identity, cx);
+                let asking = session.asking.take();
+                match asking.map(|asking| *asking) {
+                    Some(Asking::Refresh(name)) => self.refreshed(id, name, admitted.identity, cx),
+                    Some(Asking::Subscribe(name, subscribe)) => {
+                        self.shown(id, name, subscribe, &admitted.identity, cx);
+                    }
+                    None => {}
+                }
             }
             Phase::New(token) => session.phase = Phase::New(token),
         }
@@ -91,9 +99,14 @@ impl Sessions {
                 cx.out.push(Output::Close { session: id, reason });
             }
             Phase::Open(_) => {
-                if let Some(name) = session.refreshing.take() {
-                    reply_fault(id, fault.answering(*name), cx);
+                match session.asking.take().map(|asking| *asking) {
+                    Some(Asking::Refresh(name)) => reply_fault(id, fault.answering(name), cx),
+                    Some(Asking::Subscribe(name, subscribe)) => {
+                        reply_fault(id, fault.about(&subscribe.channel).answering(name), cx);
+                    }
+                    None => return,
                 }
+                self.pump(id, cx);
             }
             Phase::New(_) => {}
         }
@@ -108,13 +121,13 @@ impl Sessions {
         cx: &mut Context<'_>,
     ) {
         let Some(session) = self.get_mut(id) else { return };
-        if session.refreshing.is_some() {
+        if session.asking.is_some() {
             let fault =
                 Fault::new(ErrorCode::LimitExceeded, "one `refresh` is answered before the next is taken");
             reply_fault(id, fault.answering(name), cx);
             return;
         }
-        session.refreshing = Some(Box::new(name));
+        session.asking = Some(Box::new(Asking::Refresh(name)));
         // Whom the token does not name is who it was.
         let secret = match &session.phase {
             Phase::Open(identity) => identity.session.clone(),
@@ -122,45 +135,46 @@ impl Sessions {
         };
         cx.out.push(Output::Admit {
             session: id,
-            presented: Presented { token: Some(token), session: secret },
+            presented: Presented { token: Some(token), session: secret, channel: None },
         });
     }
 
-    fn refreshed(&mut self, id: SessionId, renewed: Identity, cx: &mut Context<'_>) {
+    fn refreshed(&mut self, id: SessionId, name: Option<CommandId>, renewed: Identity, cx: &mut Context<'_>) {
         let Some(session) = self.get_mut(id) else { return };
-        let Some(name) = session.refreshing.take() else { return };
         let Phase::Open(identity) = &mut session.phase else { return };
         if renewed.user != identity.user || renewed.access.standing != identity.access.standing {
             let message = format!(
                 "the token is not one of {}, whose session this is; connect anew as somebody else",
                 identity.user.as_str()
             );
-            reply_fault(id, Fault::new(ErrorCode::Forbidden, message).answering(*name), cx);
+            reply_fault(id, Fault::new(ErrorCode::Forbidden, message).answering(name), cx);
+            self.pump(id, cx);
             return;
         }
         identity.access = Arc::clone(&renewed.access);
         self.set_expiry(id, &renewed, cx);
         let expires = renewed.access.expires;
-        cx.out.push(Output::Reply { session: id, reply: Reply::Refreshed { id: *name, expires } });
+        cx.out.push(Output::Reply { session: id, reply: Reply::Refreshed { id: name, expires } });
         self.drop_forbidden(id, cx);
+        // A token for a subscription may have waited for its turn at the door.
+        self.pump(id, cx);
     }
 
     /// What the session follows and may not follow any more ends.
     pub(super) fn drop_forbidden(&mut self, id: SessionId, cx: &mut Context<'_>) {
         let namespaces = Arc::clone(&self.namespaces);
         let Some(session) = self.get_mut(id) else { return };
-        let Phase::Open(identity) = &session.phase else { return };
         let denied = |channel: &ChannelName| {
-            let namespace = namespaces.of(channel)?;
-            permit(identity, namespace, channel, Capability::Subscribe, true).err()
+            let (namespace, bearer) = (namespaces.of(channel)?, session.bearer(channel)?);
+            permit(&bearer, namespace, channel, Capability::Subscribe).err()
         };
         let channels = session.subscriptions.iter().map(|subscription| &subscription.channel);
         let ended: Vec<_> =
             channels.filter_map(|channel| Some((channel.clone(), denied(channel)?))).collect();
         let unseen = |channel: &ChannelName| {
-            let namespace = namespaces.of(channel);
-            namespace.is_some_and(|namespace| {
-                permit(identity, namespace, channel, Capability::Presence, true).is_err()
+            let asked = namespaces.of(channel).zip(session.bearer(channel));
+            asked.is_some_and(|(namespace, bearer)| {
+                permit(&bearer, namespace, channel, Capability::Presence).is_err()
             })
         };
         let channels = session.subscriptions.iter().map(|subscription| &subscription.channel);

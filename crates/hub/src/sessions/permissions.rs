@@ -5,10 +5,10 @@ use std::sync::Arc;
 use trunkline_model::{Capability, ChannelName, Fault, Kind, Namespace, Namespaces, Start, Subscribe};
 
 use super::Sessions;
-use crate::access::{capabilities, permit};
+use crate::access::{Bearer, capabilities, permit};
 use crate::bucket::Buckets;
 use crate::input::SessionId;
-use crate::session::Phase;
+use crate::pass::Pass;
 use crate::shard::Context;
 
 impl Sessions {
@@ -30,8 +30,13 @@ impl Sessions {
         }
     }
 
-    /// Why the session may not follow a channel like this, if so.
-    pub(super) fn deny_subscribe(&mut self, id: SessionId, subscribe: &Subscribe) -> Option<Fault> {
+    /// Why the session, with what a token for this alone allows it, may not follow a channel like this, if so.
+    pub(super) fn deny_subscribe(
+        &mut self,
+        id: SessionId,
+        subscribe: &Subscribe,
+        pass: Option<&Pass>,
+    ) -> Option<Fault> {
         let namespaces = Arc::clone(&self.namespaces);
         let namespace = namespaces.of(&subscribe.channel)?;
         let asks_for_the_past = matches!(subscribe.start, Start::Last(_) | Start::CatchUp(_));
@@ -41,8 +46,10 @@ impl Sessions {
             (Capability::Presence, subscribe.presence),
         ];
         let wanted = wanted.into_iter().filter(|(_, is_wanted)| *is_wanted);
+        // What an earlier subscription was allowed is over with it.
+        let bearer = Bearer { pass, ..self.get_mut(id)?.bearer(&subscribe.channel)? };
         let mut permitted =
-            wanted.map(|(capability, _)| self.permit(id, namespace, &subscribe.channel, capability));
+            wanted.map(|(capability, _)| permit(&bearer, namespace, &subscribe.channel, capability));
         permitted.find_map(Result::err)
     }
 
@@ -54,21 +61,15 @@ impl Sessions {
         channel: &ChannelName,
         capability: Capability,
     ) -> Result<(), Fault> {
-        let Some(session) = self.get_mut(id) else { return Ok(()) };
-        let is_subscriber = session.subscription_mut(channel).is_some();
-        match &session.phase {
-            Phase::Open(identity) => permit(identity, namespace, channel, capability, is_subscriber),
-            Phase::New(_) | Phase::Admitting(_) => Ok(()),
-        }
+        let bearer = self.get_mut(id).and_then(|session| session.bearer(channel));
+        bearer.map_or(Ok(()), |bearer| permit(&bearer, namespace, channel, capability))
     }
 
     /// What the session may do in a channel that it follows.
     pub(super) fn capabilities(&mut self, id: SessionId, channel: &ChannelName) -> Vec<Capability> {
         let namespaces = Arc::clone(&self.namespaces);
         let Some(namespace) = namespaces.of(channel) else { return Vec::new() };
-        match self.get_mut(id).map(|session| &session.phase) {
-            Some(Phase::Open(identity)) => capabilities(identity, namespace, channel),
-            _ => Vec::new(),
-        }
+        let bearer = self.get_mut(id).and_then(|session| session.bearer(channel));
+        bearer.map_or_else(Vec::new, |bearer| capabilities(&bearer, namespace, channel))
     }
 }

@@ -11,6 +11,7 @@ mod joining;
 mod limits;
 mod memory;
 mod pages;
+mod passes;
 mod permissions;
 mod presence;
 mod presence_at_random;

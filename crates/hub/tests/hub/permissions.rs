@@ -28,7 +28,7 @@ fn user(name: &str, allow: &[(&str, &[Capability])], lives: Option<u64>) -> Iden
         standing: Standing::User,
         allow: allow.iter().map(grant).collect(),
         expires: lives.map(|ms| Timestamp(START + ms)),
-        info: None,
+        ..Access::default()
     };
     Identity {
         client: ClientId::new(&format!("c-{name}")),

@@ -257,6 +257,63 @@ async fn a_session_goes_on_with_a_new_token_and_ends_with_the_last() {
     assert_eq!(ann.closed().await, 4501);
 }
 
+/// A subscription of its own token: who may show it, what it gives, and that it ends.
+#[tokio::test]
+async fn a_token_for_one_channel_is_for_that_channel() {
+    let closed =
+        CONFIG.replace("kind = \"log\"\nsubscribe = \"user\"", "kind = \"log\"\nsubscribe = \"token\"");
+    let folder = Folder::with_config(&closed.replace("[auth]\n", "[auth]\nleeway = \"0s\"\n"));
+    let server = Server::verbose(&folder);
+    let of = |channel: &str, seconds: u64, claims: &Value| {
+        let mut all = json!({ "iss": "tests", "exp": now() + seconds, "channel": channel });
+        for (name, value) in claims.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
+        token(SECRET, &all)
+    };
+    let (mut ann, _) = connect(&server, &of_user("ann")).await;
+    for text in ["one", "two"] {
+        ann.publish("chat:a", &json!(text)).await;
+    }
+    let ask_for =
+        |token: &str| json!({ "type": "subscribe", "channel": "chat:a", "last": 2, "token": token });
+    let without = ann.ask(json!({ "type": "subscribe", "channel": "chat:a" })).await;
+    assert_eq!(without["code"], "forbidden", "{without}");
+    for (token, code) in [
+        (of("chat:a", 600, &json!({ "sub": "bob" })), "forbidden"),
+        (of("chat:b", 600, &json!({})), "forbidden"),
+        (of("chat:a", 0, &json!({})), "token_expired"),
+        (token("some other secret of thirty-two bytes", &json!({ "channel": "chat:a" })), "unauthorized"),
+    ] {
+        let refused = ann.ask(ask_for(&token)).await;
+        assert_eq!((&refused["code"], &refused["channel"]), (&json!(code), &json!("chat:a")), "{refused}");
+    }
+    let good = of("chat:a", 2, &json!({ "sub": "ann" }));
+    let subscribed = ann.ask(ask_for(&good)).await;
+    assert_eq!(subscribed["items"].as_array().map(Vec::len), Some(2), "{subscribed}");
+    ann.publish("chat:a", &json!("three")).await;
+    assert_eq!(ann.next().await["data"], "three");
+    let ended = ann.next().await;
+    assert_eq!(
+        (&ended["type"], &ended["code"]),
+        (&json!("unsubscribed"), &json!("token_expired")),
+        "{ended}"
+    );
+    assert_eq!(ann.ask(json!({ "type": "ping" })).await["type"], "pong");
+    // It lets nobody in, and is nothing over HTTP.
+    let (mut nobody, refused) = connect(&server, &of("chat:a", 600, &json!({ "sub": "ann" }))).await;
+    assert_eq!(refused["code"], "unauthorized", "{refused}");
+    assert_eq!(nobody.closed().await, 4401);
+    let bearer = format!("Bearer {}", of("chat:a", 600, &json!({})));
+    let page =
+        ask(&server, "GET", "/api/v1/channels/chat:a/messages", &[("Authorization", &bearer)], "").await;
+    page.expect_problem(401, "unauthorized");
+    ann.close().await;
+    server.signal(Signal::TERM);
+    let (_, log) = server.ended().await;
+    assert!(!log.contains(good.rsplit('.').next().expect("a part")), "a token is in the log:\n{log}");
+}
+
 #[tokio::test]
 async fn a_plain_room_asks_too() {
     let folder = Folder::with_config(CONFIG);

@@ -1,0 +1,28 @@
+//! What a token of its own allows in one channel: shown with a `subscribe`, it lasts as long as the subscription. Held by
+//! the session's subscription; `sessions/passes` takes it and ends it.
+
+use trunkline_model::{Access, Capabilities, ChannelName, Offset, Timestamp};
+
+/// What a token of its own allows in one channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pass {
+    /// What, beside what the session may do.
+    pub(crate) can: Capabilities,
+    /// When its time is over, and that of the subscription with it.
+    pub(crate) expires: Option<Timestamp>,
+    /// The floor of the channel as the client was told it last.
+    pub(crate) told_floor: Offset,
+}
+
+impl Pass {
+    /// What a token with this access allows in `channel`; `None` if it does not speak of it.
+    pub(crate) fn of(access: &Access, channel: &ChannelName) -> Option<Self> {
+        let can = access.granted(channel)?;
+        Some(Self { can, expires: access.expires, told_floor: Offset::ZERO })
+    }
+
+    /// Whether it allows just what `other` does, perhaps for another time.
+    pub(crate) fn allows_as(&self, other: &Self) -> bool {
+        self.can == other.can
+    }
+}
