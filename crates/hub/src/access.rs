@@ -2,8 +2,8 @@
 //! how to allow it.
 
 use trunkline_model::{
-    Capability, ChannelName, Edits, ErrorCode, Fault, Identity, Kind, Namespace, Op, PresenceMode, Publish,
-    Rule, Standing,
+    Capability, ChannelName, Edits, ErrorCode, Fault, Identity, Kind, Namespace, Offset, Op, PresenceMode,
+    Publish, Rule, Standing,
 };
 
 use crate::pass::Pass;
@@ -22,6 +22,12 @@ impl Bearer<'_> {
     pub(crate) fn is_granted(&self, channel: &ChannelName, capability: Capability) -> bool {
         self.identity.access.grants(channel, capability)
             || self.pass.is_some_and(|pass| pass.can.has(capability))
+    }
+
+    /// The first offset of `channel` that is given: of all tokens the highest counts.
+    pub(crate) fn floor(&self, channel: &ChannelName) -> Offset {
+        let of_pass = self.pass.map_or(Offset::ZERO, |pass| pass.floor);
+        self.identity.access.floor(channel).max(of_pass)
     }
 }
 

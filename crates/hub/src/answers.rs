@@ -26,7 +26,7 @@ pub(crate) fn finish_join(channel: &mut Channel, join: Join, entrance: Entrance,
 pub(crate) fn describe(channel: &Channel, join: Join, entrance: Entrance) -> Box<Subscribed> {
     let Entrance { place, recovery, items, entries } = entrance;
     let (position, floor) = match &channel.body {
-        Body::Log(log) => (Some(place), log.floor),
+        Body::Log(log) => (Some(place), log.floor.max(join.floor)),
         Body::Opening(_) | Body::Signal => (None, Offset::ZERO),
     };
     let Join { id, channel: name, present: presence, .. } = join;

@@ -16,6 +16,8 @@ pub(crate) struct PageQuestion {
     pub(crate) session: SessionId,
     pub(crate) id: Option<CommandId>,
     pub(crate) query: HistoryQuery,
+    /// The first offset that is given.
+    floor: Offset,
     /// What the store said of `query.at`, once it was asked.
     pub(crate) located: Option<Located>,
     /// Where the log stood when the store was asked for the entries, once it was.
@@ -38,8 +40,13 @@ pub(crate) enum PageStep {
 }
 
 impl PageQuestion {
-    pub(crate) fn new(worker: u16, session: SessionId, id: Option<CommandId>, query: HistoryQuery) -> Self {
-        Self { worker, session, id, query, located: None, top: None, turn: 0 }
+    pub(crate) fn new(
+        worker: u16,
+        session: SessionId,
+        id: Option<CommandId>,
+        (query, floor): (HistoryQuery, Offset),
+    ) -> Self {
+        Self { worker, session, id, query, floor, located: None, top: None, turn: 0 }
     }
 
     /// Whether what was read for it is of a log that has gone another way since.
@@ -100,11 +107,13 @@ impl PageQuestion {
         let more = if forward { hi < last } else { lo > first };
         let top = self.top(log);
         // The floor as it was read with the entries, so that none lies below it.
-        Page { epoch: top.epoch, top: top.offset, lo, hi, items: read.entries, floor: read.floor, more }
+        let floor = read.floor.max(self.floor);
+        Page { epoch: top.epoch, top: top.offset, lo, hi, items: read.entries, floor, more }
     }
 
     fn range(&self, log: &Log) -> (Offset, Offset) {
-        let first = self.query.after.map_or(log.floor, |after| after.next().max(log.floor));
+        let floor = log.floor.max(self.floor);
+        let first = self.query.after.map_or(floor, |after| after.next().max(floor));
         let top = self.top(log).offset;
         let last = self.query.before.map_or(top, |before| before.prev().min(top));
         (first, last)

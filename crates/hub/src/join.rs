@@ -31,6 +31,8 @@ pub(crate) struct Join {
     pub(crate) channel: ChannelName,
     pub(crate) generation: u32,
     pub(crate) begin: Begin,
+    /// The first offset that it is given.
+    pub(crate) floor: Offset,
     /// Who it is to the others, where the channel has presence and it is not a member yet.
     pub(crate) entering: Option<Box<Entering>>,
     /// Who else is there, where it asked.
@@ -121,6 +123,7 @@ impl Join {
             channel,
             generation,
             begin,
+            floor: Offset::ZERO,
             entering: None,
             present: None,
             have: Vec::new(),
@@ -136,6 +139,11 @@ impl Join {
         Self { entering, ..self }
     }
 
+    /// The same, of one that is given nothing below `floor`.
+    pub(crate) fn above(self, floor: Offset) -> Self {
+        Self { floor, ..self }
+    }
+
     /// What this join needs next in `channel`, whose open log is `log`.
     pub(crate) fn step(&mut self, channel: &Channel, log: &Log, page: Window) -> Step {
         if std::mem::replace(&mut self.turn, log.turn) != log.turn {
@@ -144,6 +152,14 @@ impl Join {
         }
         let place = channel.joining_place(self.worker, log.applied).filter(|_| !log.doubted);
         let Some(place) = place else { return Step::Park { catch_up: false } };
+        if self.floor > place.offset.next() {
+            // Where it lies beyond what is known here, the session's worker says so.
+            let is_near = self.floor <= log.applied.offset.next();
+            return match is_near {
+                true => Step::Park { catch_up: false },
+                false => Step::Finish(Entrance::at(place, Recovery::NotAsked)),
+            };
+        }
         let step = match self.begin {
             Begin::Asked(Start::Since(since)) => self.step_since(channel, log, place, since),
             Begin::Asked(Start::CatchUp(since)) => match self.step_since(channel, log, place, since) {
@@ -163,7 +179,7 @@ impl Join {
             },
         };
         match step {
-            Step::Finish(entrance) => Step::Finish(with_state(entrance, log)),
+            Step::Finish(entrance) => Step::Finish(with_state(entrance, log, self.floor)),
             step => step,
         }
     }
@@ -181,7 +197,7 @@ impl Join {
             Some(Located::Parted { keep }) => return lost(place, LostReason::Rewound, keep),
             Some(Located::Held) => {}
         }
-        if first < log.floor {
+        if first < log.floor.max(self.floor) {
             return lost(place, LostReason::Trimmed, None);
         }
         let ring = match &log.hot {
@@ -202,7 +218,7 @@ impl Join {
     }
 
     fn step_last(&mut self, log: &Log, ring: &Ring, place: Position, window: Window) -> Step {
-        let (first, last) = (log.floor, place.offset);
+        let (first, last) = (log.floor.max(self.floor), place.offset);
         let folded = ring
             .read_folded(first, last, Direction::Backward, window)
             .or_else(|| self.folded_up_to(ring, place, window));
@@ -242,6 +258,10 @@ impl Join {
     /// The store alone proves that a place is gone; one that is ahead of what the session's worker was told, but in the
     /// store, waits for it.
     fn step_since(&mut self, channel: &Channel, log: &Log, place: Position, since: Position) -> Step {
+        if since.offset.next() < self.floor {
+            // Whether the log holds it is nothing that it is told.
+            return lost(place, LostReason::Trimmed, None);
+        }
         let ahead = since.offset > place.offset;
         if ahead && since.offset <= log.applied.offset {
             return Step::Park { catch_up: false };
@@ -342,11 +362,18 @@ impl Join {
 }
 
 /// Who is not continued is given the whole state, where there is one.
-fn with_state(entrance: Entrance, log: &Log) -> Entrance {
+fn with_state(entrance: Entrance, log: &Log, floor: Offset) -> Entrance {
     if matches!(entrance.recovery, Recovery::Recovered(_)) {
         return entrance;
     }
-    Entrance { entries: log.hot.state_at(entrance.place.offset), ..entrance }
+    let entries = log.hot.state_at(entrance.place.offset).map(|entries| above(entries, floor));
+    Entrance { entries, ..entrance }
+}
+
+/// Those from `floor` on.
+pub(crate) fn above(mut entries: Vec<Arc<Publication>>, floor: Offset) -> Vec<Arc<Publication>> {
+    entries.retain(|entry| offset_of(entry) >= floor);
+    entries
 }
 
 /// `entries` are the next ones that are missing, without a hole.

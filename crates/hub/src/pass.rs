@@ -10,6 +10,8 @@ pub(crate) struct Pass {
     pub(crate) can: Capabilities,
     /// When its time is over, and that of the subscription with it.
     pub(crate) expires: Option<Timestamp>,
+    /// The first offset that it gives.
+    pub(crate) floor: Offset,
     /// The floor of the channel as the client was told it last.
     pub(crate) told_floor: Offset,
 }
@@ -18,11 +20,12 @@ impl Pass {
     /// What a token with this access allows in `channel`; `None` if it does not speak of it.
     pub(crate) fn of(access: &Access, channel: &ChannelName) -> Option<Self> {
         let can = access.granted(channel)?;
-        Some(Self { can, expires: access.expires, told_floor: Offset::ZERO })
+        let floor = access.floor(channel);
+        Some(Self { can, expires: access.expires, floor, told_floor: Offset::ZERO })
     }
 
     /// Whether it allows just what `other` does, perhaps for another time.
     pub(crate) fn allows_as(&self, other: &Self) -> bool {
-        self.can == other.can
+        self.can == other.can && self.floor == other.floor
     }
 }

@@ -78,6 +78,8 @@ pub enum Question {
         client: ClientId,
         /// From where.
         start: Start,
+        /// The first offset that it is given.
+        floor: Offset,
         /// Who it is to the others, where the channel has presence.
         entering: Option<Box<Entering>>,
     },
@@ -89,6 +91,8 @@ pub enum Question {
         generation: u32,
         /// From where.
         missing: Missing,
+        /// The first offset that it is given.
+        floor: Offset,
     },
     /// The worker has no subscriber any more.
     Leave(ChannelName),
@@ -100,7 +104,12 @@ pub enum Question {
         author: Author,
     },
     /// A page of history.
-    History(HistoryQuery),
+    History {
+        /// Which.
+        query: HistoryQuery,
+        /// The first offset that is given.
+        floor: Offset,
+    },
     /// A session has ended whose entries are to go with it.
     Unbind {
         /// The channel.
@@ -141,6 +150,8 @@ pub struct Author {
     pub client: ClientId,
     /// Whether it may edit and delete what others wrote.
     pub moderates: bool,
+    /// The first offset of the channel that it is given.
+    pub floor: Offset,
 }
 
 /// The place of a subscriber that has fallen behind.
@@ -164,7 +175,7 @@ impl Question {
             | Self::Members(channel) => channel,
             Self::Presence(PresenceQuery { channel, .. }) => channel,
             Self::Publish { publish: Publish { channel, .. }, .. } => channel,
-            Self::History(HistoryQuery { channel, .. }) => channel,
+            Self::History { query: HistoryQuery { channel, .. }, .. } => channel,
         }
     }
 }

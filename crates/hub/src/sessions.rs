@@ -8,6 +8,7 @@ mod admission;
 mod binding;
 mod calls;
 mod errands;
+mod floors;
 mod pacing;
 mod passes;
 mod permissions;
@@ -30,6 +31,7 @@ use crate::checks::{
     check_author, check_connect, check_history, check_publish, check_subscribe, namespace_of,
 };
 use crate::input::SessionId;
+use crate::join::above;
 use crate::local::Locals;
 use crate::output::Output;
 use crate::pass::Pass;
@@ -41,6 +43,7 @@ use crate::watchers::Watchers;
 use binding::Tie;
 use calls::Calls;
 use errands::Errand;
+use floors::{Floors, check_target};
 use pacing::Paced;
 
 /// The connection side of one worker.
@@ -67,6 +70,8 @@ pub(crate) struct Sessions {
     paced: Paced,
     /// How much of their namespaces' rates those who publish have used up.
     buckets: Buckets,
+    /// Where the past begins for subscriptions that are not given all of it.
+    floors: Floors,
     /// Channels where entries may be that are to go with the session.
     ties: HashMap<SessionId, Vec<Tie>>,
     watchers: Watchers,
@@ -101,6 +106,7 @@ impl Sessions {
             trap: None,
             paced: Paced::default(),
             buckets: Buckets::default(),
+            floors: Floors::default(),
             ties: HashMap::new(),
             watchers: Watchers::default(),
             calls: Calls::default(),
@@ -333,11 +339,19 @@ impl Sessions {
         cx: &mut Context<'_>,
     ) {
         let place = subscribed.position;
+        if self.awaits(session, generation, &subscribed.channel)
+            && self.ends_below(session, &subscribed.channel, place, cx)
+        {
+            return;
+        }
         let Some(before) = self.goes_live(session, generation, &subscribed.channel, place) else { return };
         self.note_floor(session, &subscribed.channel, subscribed.floor);
         let paced = self.paced.has(&subscribed.channel).then(|| subscribed.channel.clone());
-        let (replay, is_lost) = match &subscribed.recovery {
-            Recovery::Recovered(entries) => (entries.clone(), false),
+        let (replay, is_lost) = match &mut subscribed.recovery {
+            Recovery::Recovered(entries) => {
+                self.veil(session, entries);
+                (entries.clone(), false)
+            }
             Recovery::NotAsked | Recovery::CatchingUp(_) => (Vec::new(), false),
             Recovery::Lost { .. } => (Vec::new(), true),
         };
@@ -420,12 +434,13 @@ impl Sessions {
         id: SessionId,
         generation: u32,
         channel: &ChannelName,
-        entries: Vec<Arc<Publication>>,
+        mut entries: Vec<Arc<Publication>>,
         cx: &mut Context<'_>,
     ) {
         if !self.awaits(id, generation, channel) {
             return;
         }
+        self.veil(id, &mut entries);
         let last = entries.last().and_then(|entry| entry.position);
         let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
         if let (Some(subscription), Some(last)) = (subscription, last) {
@@ -456,7 +471,8 @@ impl Sessions {
         }
         subscription.place = Place::Resuming(missing);
         let (channel, generation) = (subscription.channel.clone(), subscription.generation);
-        self.ask(id, None, owner, Question::Resume { channel, generation, missing }, cx);
+        let floor = self.floors.of(&channel, id);
+        self.ask(id, None, owner, Question::Resume { channel, generation, missing, floor }, cx);
     }
 
     fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -613,12 +629,15 @@ impl Sessions {
         let generation = session.joining(&channel, name.clone(), pass);
         let Phase::Open(identity) = &session.phase else { return Outcome::Done };
         let client = identity.client.clone();
+        let floor = self.floor(id, &channel);
+        self.floors.set(&channel, id, floor);
         if let Some(namespace) = namespaces.of(&channel) {
             self.pace(id, &channel, Self::interval_of(rate_max), namespace, cx);
         }
         self.set_lapse(id, &channel, expires, cx);
         self.follow(id, &channel, cx);
-        self.ask(id, name, owner, Question::Join { channel, generation, client, start, entering }, cx);
+        let question = Question::Join { channel, generation, client, start, floor, entering };
+        self.ask(id, name, owner, question, cx);
         Outcome::Done
     }
 
@@ -643,11 +662,13 @@ impl Sessions {
             return Outcome::Joining(Command { id: name, action: Action::Publish(publish) });
         }
         let Some(bearer) = session.bearer(&publish.channel) else { return Outcome::Done };
+        let floor = bearer.floor(&publish.channel);
         let permitted = namespaces
             .of(&publish.channel)
             .map_or(Ok(()), |namespace| permit_publish(&bearer, namespace, &publish));
         let checked = namespace_of(&namespaces, &publish.channel).and_then(|namespace| {
             permitted?;
+            check_target(publish.reference, floor)?;
             check_publish(&publish, namespace, now)?;
             let counted = self.buckets.take(id, namespace, now.uptime);
             counted
@@ -665,6 +686,7 @@ impl Sessions {
             publisher: identity.publisher.clone(),
             client: identity.client.clone(),
             moderates: bearer.is_granted(&publish.channel, Capability::Moderate),
+            floor,
         };
         let has_session = identity.session.is_some();
         if let Err(fault) = check_author(&publish, &author, has_session) {
@@ -698,7 +720,10 @@ impl Sessions {
             check_history(&query, &self.limits)
         });
         match checked {
-            Ok(()) => self.ask(id, name, owner, Question::History(query), cx),
+            Ok(()) => {
+                let floor = self.floor(id, &query.channel);
+                self.ask(id, name, owner, Question::History { query, floor }, cx);
+            }
             Err(fault) => reply_fault(id, fault.about(&query.channel).answering(name), cx),
         }
         Outcome::Done
@@ -759,6 +784,7 @@ impl Sessions {
     fn has_ended(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
         self.unpace(id, channel, cx);
         self.set_lapse(id, channel, None, cx);
+        self.floors.set(channel, id, Offset::ZERO);
     }
 
     fn leave_place(&mut self, subscription: &Subscription, cx: &mut Context<'_>) {
@@ -853,22 +879,28 @@ impl Sessions {
     /// Those that are behind are told when they go on.
     fn lose(&mut self, loss: &Loss, cx: &mut Context<'_>) {
         let Loss { channel, kind, place, floor, reason, keep, entries } = loss;
+        let told = *floor;
         let Some(local) = self.locals.subscribed_mut(channel) else { return };
         local.applied = Some(*place);
         for id in Arc::clone(&local.sessions).iter() {
+            if self.ends_below(*id, channel, Some(*place), cx) {
+                continue;
+            }
             let subscription = self.get_mut(*id).and_then(|session| session.subscription_mut(channel));
             if let Some(Subscription { place: Place::Live { after, .. }, .. }) = subscription {
                 *after = place.offset;
             }
+            let floor = self.floors.of(channel, *id);
+            self.note_floor(*id, channel, told.max(floor));
             let subscribed = Box::new(Subscribed {
                 id: None,
                 channel: channel.clone(),
                 kind: *kind,
                 position: Some(*place),
-                floor: *floor,
+                floor: told.max(floor),
                 recovery: Recovery::Lost { reason: *reason, keep: *keep },
                 items: None,
-                entries: entries.clone(),
+                entries: entries.clone().map(|entries| above(entries, floor)),
                 presence: None,
                 can: self.capabilities(*id, channel),
             });
@@ -898,7 +930,7 @@ impl Sessions {
         }
         let sessions = Arc::clone(&local.sessions);
         let told = publication.position.map(|position| (publication.channel.clone(), position));
-        cx.out.push(Output::Deliver { publication, sessions });
+        self.deliver(publication, sessions, cx);
         if let Some((channel, position)) = told.filter(|(channel, _)| self.paced.has(channel)) {
             self.rest_paced(&channel, position, cx);
         }

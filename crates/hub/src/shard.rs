@@ -413,15 +413,15 @@ impl Shard {
     fn handle_log(&mut self, ask: Ask, cx: &mut Context<'_>) {
         let Ask { worker, session, id, question } = ask;
         match question {
-            Question::Join { channel, generation, client, start, entering } => {
+            Question::Join { channel, generation, client, start, floor, entering } => {
                 self.rebind(&channel, &client, (Seat { worker, session }, false), cx);
                 let begin = Begin::Asked(start);
                 let join = Join::new(worker, session, id, channel, generation, begin);
-                self.advance_join(join.of(entering), cx);
+                self.advance_join(join.of(entering).above(floor), cx);
             }
-            Question::Resume { channel, generation, missing } => {
-                let begin = Begin::Missing(missing);
-                self.advance_join(Join::new(worker, session, id, channel, generation, begin), cx);
+            Question::Resume { channel, generation, missing, floor } => {
+                let join = Join::new(worker, session, id, channel, generation, Begin::Missing(missing));
+                self.advance_join(join.above(floor), cx);
             }
             Question::Publish { publish, author } => {
                 if publish.bind {
@@ -437,8 +437,8 @@ impl Shard {
                     self.publish(stored, cx);
                 }
             }
-            Question::History(query) => {
-                self.advance_page(PageQuestion::new(worker, session, id, query), cx);
+            Question::History { query, floor } => {
+                self.advance_page(PageQuestion::new(worker, session, id, (query, floor)), cx);
             }
             Question::Unbind { channel, client } => {
                 self.unbind(&channel, client, Seat { worker, session }, cx);

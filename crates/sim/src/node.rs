@@ -464,7 +464,7 @@ impl Node {
 
     /// What the hubs still hold, as far as their `Debug` shows it: the parts that must be empty in the end.
     pub fn leftovers(&self) -> Vec<&'static str> {
-        const EMPTY: [&str; 14] = [
+        const EMPTY: [&str; 15] = [
             "channels: {}",
             "present: {}",
             "watched: {}",
@@ -479,6 +479,7 @@ impl Node {
             "local: []",
             "called: {}",
             "newest: {}",
+            "floors: Floors({})",
         ];
         let shown: Vec<_> = self.hubs.iter().map(|hub| format!("{hub:?}")).collect();
         let mut left: Vec<_> =

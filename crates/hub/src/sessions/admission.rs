@@ -156,6 +156,7 @@ impl Sessions {
         let expires = renewed.access.expires;
         cx.out.push(Output::Reply { session: id, reply: Reply::Refreshed { id: name, expires } });
         self.drop_forbidden(id, cx);
+        self.drop_raised(id, cx);
         // A token for a subscription may have waited for its turn at the door.
         self.pump(id, cx);
     }

@@ -41,7 +41,7 @@ impl Handling {
             Question::Join { generation, .. } | Question::Resume { generation, .. } => {
                 Kind::Entrance { generation: *generation }
             }
-            Question::Publish { .. } | Question::History(_) | Question::Presence(_) => Kind::Reply,
+            Question::Publish { .. } | Question::History { .. } | Question::Presence(_) => Kind::Reply,
             Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Unbind { .. } => {
                 Kind::Heard
             }

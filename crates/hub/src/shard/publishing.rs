@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use trunkline_backend::{Append, Appended, Request, StoreError};
 use trunkline_model::{
-    ChannelName, ClientId, CommandId, Entry, ErrorCode, Fault, Form, Kind, Payload, Position, Publication,
-    Publish, Publisher, Reply, Role, Timestamp,
+    ChannelName, ClientId, CommandId, Entry, ErrorCode, Fault, Form, Kind, Offset, Payload, Position,
+    Publication, Publish, Publisher, Reply, Role, Timestamp,
 };
 
 use super::{Context, Presences, Shard, Waiting};
@@ -75,6 +75,7 @@ impl Stored {
                 publisher: Publisher::new("hub"),
                 client: ClientId::new("hub"),
                 moderates: true,
+                floor: Offset::ZERO,
             },
             overtaken: Vec::new(),
         }
@@ -219,7 +220,8 @@ impl Shard {
             Ok(appended) => self.stored(stored, &appended, cx),
             Err(error) => {
                 let unknown = matches!(error, StoreError::Unknown(_));
-                refuse_publish(stored, &store_fault(&error), cx);
+                let fault = veiled(store_fault(&error), stored.author.floor);
+                refuse_publish(stored, &fault, cx);
                 if let Some(log) = self.channels.get_mut(&name).and_then(Channel::log_mut) {
                     log.unsure |= unknown;
                 }
@@ -360,6 +362,16 @@ fn refuse_publish(stored: Stored, fault: &Fault, cx: &mut Context<'_>) {
     stored.answer(cx, &|publish, id, _| Reply::Fault(fault.clone().about(&publish.channel).answering(id)));
 }
 
+/// What stands below `floor` is not told where it does not meet a condition either.
+fn veiled(fault: Fault, floor: Offset) -> Fault {
+    match fault.position {
+        Some(position) if position.offset < floor => {
+            Fault::new(ErrorCode::NotFound, "what the condition is about is not given to this session")
+        }
+        _ => fault,
+    }
+}
+
 pub(super) fn handle_signal(
     channel: &mut Channel,
     presences: &mut Presences,
@@ -376,7 +388,7 @@ pub(super) fn handle_signal(
                 Err(fault) => refuse_join(join, fault, cx),
             }
         }
-        Question::Resume { channel: name, generation, missing } => {
+        Question::Resume { channel: name, generation, missing, .. } => {
             let join = Join::new(worker, session, id, name, generation, Begin::Missing(missing));
             finish_join(channel, join, Entrance::nowhere(), cx);
         }
@@ -386,7 +398,7 @@ pub(super) fn handle_signal(
             let stored = Stored::new(asked, publish, author, (kind, cx.now.ts));
             pass_through(channel, stored, cx);
         }
-        Question::History(query) => {
+        Question::History { query, .. } => {
             let message = format!("{} is of kind `signal` and keeps no history", query.channel);
             let fault = Fault::new(ErrorCode::BadRequest, message).about(&query.channel).answering(id);
             answer(worker, session, Reply::Fault(fault), cx);

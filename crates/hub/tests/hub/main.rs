@@ -7,6 +7,7 @@ mod closing;
 mod connecting;
 mod entries;
 mod faults;
+mod floors;
 mod joining;
 mod limits;
 mod memory;

@@ -271,6 +271,22 @@ fn it_goes_on_with_another_token() {
     check(node.hears(ann), &["chat:a a5 5"]);
 }
 
+/// What is on its way to the session's worker just then comes too.
+#[test]
+fn nothing_is_missed_where_a_token_is_renewed() {
+    let mut node = Node::usual();
+    knows(&mut node, "t1", "", NEAR, READ, None);
+    knows(&mut node, "t2", "", NEAR, READ, Some(60_000));
+    let (ann, bob) = (node.open(1, Some("ann")), node.open(0, Some("bob")));
+    node.asks(ann, shows(NEAR, Start::Next, "t1"));
+    node.held_queues = vec![(0, 1)];
+    node.does(bob, publish(NEAR, "x"));
+    check(node.asks(ann, shows(NEAR, Start::Next, "t2").id(1)), &["[1] subscribed chat:a a0 floor 1"]);
+    node.held_queues.clear();
+    node.settle();
+    check(node.hears(ann), &["chat:a a1 bob: x (new epoch)"]);
+}
+
 #[test]
 fn it_survives_what_a_subscription_survives() {
     let mut node = node(closed());

@@ -314,6 +314,34 @@ async fn a_token_for_one_channel_is_for_that_channel() {
     assert!(!log.contains(good.rsplit('.').next().expect("a part")), "a token is in the log:\n{log}");
 }
 
+/// Over a line and over HTTP, by the token of a connection and by that of a subscription.
+#[tokio::test]
+async fn nothing_below_from_is_given() {
+    let folder = Folder::with_config(CONFIG);
+    let server = Server::start(&folder);
+    let (mut ann, _) = connect(&server, &of_user("ann")).await;
+    for number in 1..=5 {
+        ann.publish("chat:a", &json!(number)).await;
+    }
+    let told = |page: &Value| {
+        let items = page["items"].as_array().expect("a list").iter().map(|item| item["data"].clone());
+        (items.collect::<Vec<_>>(), page["floor"].clone())
+    };
+    let grant = json!([{ "channels": "chat:*", "can": ["history"], "from": 4 }]);
+    let late = token(SECRET, &json!({ "sub": "bob", "iss": "tests", "exp": now() + 600, "allow": grant }));
+    let bearer = format!("Bearer {late}");
+    let target = "/api/v1/channels/chat:a/messages?after=0";
+    let page = ask(&server, "GET", target, &[("Authorization", &bearer)], "").await.json();
+    assert_eq!(told(&page), (vec![json!(4), json!(5)], json!(4)), "{page}");
+    let (mut bob, _) = connect(&server, &late).await;
+    let page = bob.ask(json!({ "type": "history", "channel": "chat:a" })).await;
+    assert_eq!(told(&page), (vec![json!(4), json!(5)], json!(4)), "{page}");
+    let own = token(SECRET, &json!({ "iss": "tests", "exp": now() + 600, "channel": "chat:a", "from": 5 }));
+    let subscribe = json!({ "type": "subscribe", "channel": "chat:a", "last": 9, "token": own });
+    let subscribed = bob.ask(subscribe).await;
+    assert_eq!(told(&subscribed), (vec![json!(5)], json!(5)), "{subscribed}");
+}
+
 #[tokio::test]
 async fn a_plain_room_asks_too() {
     let folder = Folder::with_config(CONFIG);
