@@ -463,6 +463,9 @@ fn write_presence(object: &mut Object<'_>, update: &PresenceUpdate) {
     object.objects("set", set, |object, member| {
         object.text("client", member.client.as_str()).text("user", member.user.as_str());
         object.text_if("name", member.name.as_ref().map(DisplayName::as_str));
+        if let Some(info) = &member.info {
+            object.raw("info", &info.bytes);
+        }
         if let Some(state) = &member.state {
             object.raw("state", &state.bytes);
         }

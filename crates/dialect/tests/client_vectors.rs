@@ -190,10 +190,13 @@ fn describe_subscribed(subscribed: &Subscribed) -> Value {
 fn describe_presence(update: &PresenceUpdate) -> Value {
     let list = |set: &[Arc<Member>]| -> Vec<Value> {
         let member = |member: &Arc<Member>| {
-            let state = member.state.as_ref().map(|state| String::from_utf8_lossy(&state.bytes).into_owned());
+            let text = |json: &Option<Payload>| {
+                json.as_ref().map(|json| String::from_utf8_lossy(&json.bytes).into_owned())
+            };
             let mut said = json!({
                 "client": member.client.as_str(), "user": member.user.as_str(),
-                "name": member.name.as_ref().map(|name| name.as_str()), "state": state,
+                "name": member.name.as_ref().map(|name| name.as_str()),
+                "info": text(&member.info), "state": text(&member.state),
             });
             drop_nulls(&mut said);
             said

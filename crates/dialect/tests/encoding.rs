@@ -233,7 +233,8 @@ proptest! {
             .map(|(client, user, name, state)| {
                 let state = Some(Payload::new(Form::Json, format!("\"{state}\"")));
                 let name = DisplayName::parse(name).ok();
-                Arc::new(Member { client: ClientId::new(client), user: UserName::new(user), name, state })
+                let info = Some(Payload::new(Form::Json, format!("[{}]", user.len())));
+                Arc::new(Member { client: ClientId::new(client), user: UserName::new(user), name, info, state })
             })
             .collect();
         let gone = gone.iter().map(|client| ClientId::new(client)).collect();

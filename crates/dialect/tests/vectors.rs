@@ -443,6 +443,8 @@ struct Member {
     user: String,
     name: Option<String>,
     /// JSON.
+    info: Option<String>,
+    /// JSON.
     state: Option<String>,
 }
 
@@ -452,6 +454,7 @@ impl From<Member> for Arc<model::Member> {
             client: model::ClientId::new(&member.client),
             user: model::UserName::new(&member.user),
             name: member.name.as_deref().map(display_name),
+            info: member.info.map(state),
             state: member.state.map(state),
         })
     }

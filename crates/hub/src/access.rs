@@ -2,8 +2,8 @@
 //! how to allow it.
 
 use trunkline_model::{
-    Capability, ChannelName, Edits, ErrorCode, Fault, Identity, Kind, Namespace, Offset, Op, PresenceMode,
-    Publish, Rule, Standing,
+    Capability, ChannelName, Edits, ErrorCode, Fault, Identity, Kind, Namespace, Offset, Op, Payload,
+    PresenceMode, Publish, Rule, Standing,
 };
 
 use crate::pass::Pass;
@@ -22,6 +22,12 @@ impl Bearer<'_> {
     pub(crate) fn is_granted(&self, channel: &ChannelName, capability: Capability) -> bool {
         self.identity.access.grants(channel, capability)
             || self.pass.is_some_and(|pass| pass.can.has(capability))
+    }
+
+    /// What presence shows of the user.
+    pub(crate) fn info(&self) -> Option<&Payload> {
+        let of_pass = self.pass.and_then(|pass| pass.info.as_ref());
+        of_pass.or(self.identity.access.info.as_ref())
     }
 
     /// The first offset of `channel` that is given: of all tokens the highest counts.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_model::{
-    ChannelName, ClientId, CommandId, HistoryQuery, Kind, LostReason, Member, Offset, Position,
+    ChannelName, ClientId, CommandId, HistoryQuery, Kind, LostReason, Member, Offset, Payload, Position,
     PresenceQuery, PresenceUpdate, Publication, Publish, Publisher, Reply, Start, Subscribed, UserName,
 };
 
@@ -119,6 +119,13 @@ pub enum Question {
     },
     /// All members, or a new state of the session's own.
     Presence(PresenceQuery),
+    /// The session's own member is shown with this from now on.
+    Inform {
+        /// The channel.
+        channel: ChannelName,
+        /// What the token says of the user: JSON.
+        info: Option<Payload>,
+    },
     /// This subscription of the session, and any earlier one, is over: it holds its member no more.
     Depart {
         /// The channel.
@@ -170,6 +177,7 @@ impl Question {
             Self::Join { channel, .. }
             | Self::Resume { channel, .. }
             | Self::Depart { channel, .. }
+            | Self::Inform { channel, .. }
             | Self::Unbind { channel, .. }
             | Self::Leave(channel)
             | Self::Members(channel) => channel,

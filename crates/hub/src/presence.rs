@@ -206,6 +206,15 @@ impl Presence {
         Some(Arc::new(PresenceUpdate::new(channel.clone(), self.members.len(), members)))
     }
 
+    /// The member that `seat` holds, if it holds one, is shown with this.
+    pub(crate) fn set_info(&mut self, seat: Seat, info: Option<Payload>) {
+        let member = self.holders.get(&seat).and_then(|holder| self.members.get(&holder.client));
+        if let Some(Entry { member, .. }) = member {
+            let changed = Member { info, ..(**member).clone() };
+            self.put(changed, 0);
+        }
+    }
+
     /// Those whose time is over are gone.
     pub(crate) fn expire(&mut self, now: Duration) {
         while self.leaving.first().is_some_and(|(at, _)| *at <= now) {
@@ -234,7 +243,7 @@ impl Presence {
     fn put(&mut self, mut member: Member, holders: u32) {
         if self.rules.mode != PresenceMode::Full {
             // Nobody will see it.
-            member.state = None;
+            (member.info, member.state) = (None, None);
         }
         let client = member.client.clone();
         let Some(entry) = self.members.get_mut(&client) else {

@@ -74,6 +74,8 @@ pub(crate) struct Subscription {
     pub(crate) place: Place,
     /// What a token of its own allows, if it has one.
     pub(crate) pass: Option<Box<Pass>>,
+    /// Whether presence shows the user as it was when the owner was asked: it has changed since.
+    pub(crate) is_shown_late: bool,
 }
 
 /// How a subscription stands to its channel.
@@ -172,6 +174,7 @@ impl Session {
             generation,
             place: Place::Joining(id),
             pass,
+            is_shown_late: false,
         });
         generation
     }

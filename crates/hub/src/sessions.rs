@@ -346,6 +346,7 @@ impl Sessions {
         }
         let Some(before) = self.goes_live(session, generation, &subscribed.channel, place) else { return };
         self.note_floor(session, &subscribed.channel, subscribed.floor);
+        self.inform_late(session, &subscribed.channel, cx);
         let paced = self.paced.has(&subscribed.channel).then(|| subscribed.channel.clone());
         let (replay, is_lost) = match &mut subscribed.recovery {
             Recovery::Recovered(entries) => {
@@ -423,6 +424,7 @@ impl Sessions {
         subscription.place = Place::Behind(missing);
         session.has_lagged = true;
         self.note_floor(id, &subscribed.channel, subscribed.floor);
+        self.inform_late(id, &subscribed.channel, cx);
         subscribed.can = self.capabilities(id, &subscribed.channel);
         cx.out.push(Output::Reply { session: id, reply: Reply::Subscribed(subscribed) });
         self.await_room(id, cx);
@@ -606,7 +608,7 @@ impl Sessions {
         }
         let (limits, namespaces) = (Arc::clone(&self.limits), Arc::clone(&self.namespaces));
         let refused = self.deny_subscribe(id, &subscribe, pass.as_deref());
-        let entering = self.entering(id, &subscribe);
+        let entering = self.entering(id, &subscribe, pass.as_deref());
         let Subscribe { channel, start, rate_max, .. } = subscribe;
         let Some(session) = self.get_mut(id) else { return Outcome::Done };
         let known = session.subscription_mut(&channel).is_some();

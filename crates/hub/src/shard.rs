@@ -226,6 +226,7 @@ impl Shard {
             }
             Question::Depart { channel, generation } => self.depart(&channel, seat, generation, cx),
             Question::Members(channel) => self.tell_members(&channel, seat, cx),
+            Question::Inform { channel, info } => self.inform(&channel, seat, info, cx),
             Question::Presence(query) => self.answer_presence((seat, id), query, cx),
             question => return Some(Ask { worker, session, id, question }),
         }
@@ -444,7 +445,11 @@ impl Shard {
                 self.unbind(&channel, client, Seat { worker, session }, cx);
                 cx.peers.tell(worker, Tell::Left, cx.out);
             }
-            Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}
+            Question::Leave(_)
+            | Question::Depart { .. }
+            | Question::Inform { .. }
+            | Question::Members(_)
+            | Question::Presence(_) => {}
         }
     }
 

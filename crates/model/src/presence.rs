@@ -14,6 +14,8 @@ pub const DISPLAY_NAME_MAX: usize = 64;
 
 /// What the fields of a member take on the wire beside their content.
 const MEMBER_BASE: usize = 48;
+/// What the field of its information takes beside its content.
+const INFO_BASE: usize = 8;
 /// What a member that is gone takes on the wire beside its client.
 const GONE_BASE: usize = 3;
 /// What an update takes on the wire beside its channel and its members, the frame's head included.
@@ -74,6 +76,8 @@ pub struct Member {
     pub user: UserName,
     /// The name that the client gave itself.
     pub name: Option<DisplayName>,
+    /// What its token says of the user: JSON.
+    pub info: Option<Payload>,
     /// What the client says about itself there: JSON.
     pub state: Option<Payload>,
 }
@@ -84,7 +88,8 @@ impl Member {
     pub fn cost(&self) -> usize {
         let name = self.name.as_ref().map_or(0, |name| escaped(name.as_str()));
         let state = self.state.as_ref().map_or(0, |state| state.bytes.len());
-        MEMBER_BASE + escaped(self.client.as_str()) + escaped(self.user.as_str()) + name + state
+        let info = self.info.as_ref().map_or(0, |info| INFO_BASE + info.bytes.len());
+        MEMBER_BASE + escaped(self.client.as_str()) + escaped(self.user.as_str()) + name + info + state
     }
 }
 

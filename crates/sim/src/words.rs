@@ -255,7 +255,8 @@ fn presence_words(update: &PresenceUpdate) -> String {
     for member in set {
         let name = member.name.as_ref().map_or(String::new(), |name| format!(" alias {}", name.as_str()));
         let state = member.state.as_ref().map_or(String::new(), |state| format!(" = {}", text(state)));
-        words += &format!(" +{}{name}{state}", member.client.as_str());
+        let info = member.info.as_ref().map_or(String::new(), |info| format!(" info {}", text(info)));
+        words += &format!(" +{}{name}{info}{state}", member.client.as_str());
     }
     gone.iter().for_each(|client| words += &format!(" -{}", client.as_str()));
     words

@@ -278,6 +278,7 @@ fn member(wire: WireMember<'_>) -> Result<Arc<Member>, InvalidMessage> {
         client: ClientId::new(&wire.client),
         user: UserName::new(&wire.user),
         name: name.map_err(|error| wrong("name", &error))?,
+        info: wire.info.map(super::json_payload),
         state: wire.state.map(super::json_payload),
     }))
 }

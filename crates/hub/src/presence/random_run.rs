@@ -146,7 +146,13 @@ impl Run {
         let name = self.rng.percent(50).then(|| DisplayName::parse(&format!("N{}", self.rng.below(3))).ok());
         let text = format!("{{\"at\":{}}}", self.rng.below(4));
         let state = self.rng.percent(70).then(|| Payload::new(Form::Json, text));
-        Member { client: client(number), user: UserName::new("guest"), name: name.flatten(), state }
+        let info = self.info();
+        Member { client: client(number), user: UserName::new("guest"), name: name.flatten(), info, state }
+    }
+
+    fn info(&mut self) -> Option<Payload> {
+        let level = self.rng.below(3);
+        self.rng.percent(50).then(|| Payload::new(Form::Json, format!("{{\"level\":{level}}}")))
     }
 
     /// A new connection of some client, or a new subscription of one that is there.
@@ -211,6 +217,11 @@ impl Run {
         assert!(set.is_some(), "it is held");
         let number = self.held[&place].0;
         self.looks.entry(client(number)).and_modify(|look| look.state = Some(state));
+        if self.rng.percent(30) {
+            let info = self.info();
+            self.presence.set_info(seat(place), info.clone());
+            self.looks.entry(client(number)).and_modify(|look| look.info = info);
+        }
     }
 
     fn any_held(&mut self) -> (u16, u32) {

@@ -151,12 +151,15 @@ impl Sessions {
             self.pump(id, cx);
             return;
         }
-        identity.access = Arc::clone(&renewed.access);
+        let before = std::mem::replace(&mut identity.access, Arc::clone(&renewed.access));
         self.set_expiry(id, &renewed, cx);
         let expires = renewed.access.expires;
         cx.out.push(Output::Reply { session: id, reply: Reply::Refreshed { id: name, expires } });
         self.drop_forbidden(id, cx);
         self.drop_raised(id, cx);
+        if before.info != renewed.access.info {
+            self.inform(id, cx);
+        }
         // A token for a subscription may have waited for its turn at the door.
         self.pump(id, cx);
     }

@@ -9,30 +9,76 @@ use trunkline_model::{
 };
 
 use super::{Outcome, Sessions, reply_fault};
+use crate::access::Bearer;
 use crate::checks::{check_presence, namespace_of};
 use crate::input::SessionId;
 use crate::output::Output;
+use crate::pass::Pass;
 use crate::peer::{Entering, Question};
 use crate::presence::time_for;
-use crate::session::{Phase, Place, Subscription};
+use crate::session::{Place, Subscription};
 use crate::shard::Context;
 use crate::timers::Due;
 
 impl Sessions {
     /// What the session is to the others in the channel, if it has presence.
-    pub(super) fn entering(&mut self, id: SessionId, subscribe: &Subscribe) -> Option<Box<Entering>> {
+    pub(super) fn entering(
+        &mut self,
+        id: SessionId,
+        subscribe: &Subscribe,
+        pass: Option<&Pass>,
+    ) -> Option<Box<Entering>> {
         if !self.has_presence(&subscribe.channel) {
             return None;
         }
         let name = self.names.get(&id).cloned();
-        let Phase::Open(identity) = &self.get_mut(id)?.phase else { return None };
-        let (client, user) = (identity.client.clone(), identity.user.clone());
-        let member = Member { client, user, name, state: subscribe.state.clone() };
+        let bearer = Bearer { pass, ..self.get_mut(id)?.bearer(&subscribe.channel)? };
+        let (client, user) = (bearer.identity.client.clone(), bearer.identity.user.clone());
+        let member =
+            Member { client, user, name, info: bearer.info().cloned(), state: subscribe.state.clone() };
         Some(Box::new(Entering { member, watches: subscribe.presence }))
     }
 
     fn has_presence(&self, channel: &ChannelName) -> bool {
         self.namespaces.of(channel).is_some_and(|namespace| namespace.presence != PresenceMode::Off)
+    }
+
+    /// The token was renewed and says something else of the user: others see that where the session is a member.
+    pub(super) fn inform(&mut self, id: SessionId, cx: &mut Context<'_>) {
+        let Some(session) = self.get_mut(id) else { return };
+        // What a subscription's own token says is as it was.
+        let is_shown = |subscription: &&mut Subscription| {
+            subscription.pass.as_ref().is_none_or(|pass| pass.info.is_none())
+        };
+        let mut channels = Vec::new();
+        for subscription in session.subscriptions.iter_mut().filter(is_shown) {
+            match subscription.place {
+                Place::Joining(_) => subscription.is_shown_late = true,
+                _ => channels.push(subscription.channel.clone()),
+            }
+        }
+        for channel in channels {
+            self.inform_owner(id, channel, cx);
+        }
+    }
+
+    /// It is a member now, perhaps shown as it was before its token was renewed.
+    pub(super) fn inform_late(&mut self, id: SessionId, channel: &ChannelName, cx: &mut Context<'_>) {
+        let subscription = self.get_mut(id).and_then(|session| session.subscription_mut(channel));
+        if subscription.is_some_and(|found| std::mem::take(&mut found.is_shown_late)) {
+            self.inform_owner(id, channel.clone(), cx);
+        }
+    }
+
+    fn inform_owner(&mut self, id: SessionId, channel: ChannelName, cx: &mut Context<'_>) {
+        if !self.has_presence(&channel) {
+            return;
+        }
+        let Some(session) = self.get_mut(id) else { return };
+        let info = session.bearer(&channel).and_then(|bearer| bearer.info().cloned());
+        // It counts among the commands that wait for their answer, so that there are only so many.
+        session.in_flight += 1;
+        self.send_on(id, Question::Inform { channel, info }, cx);
     }
 
     /// A subscription is over: the session is told no more of the channel, and holds no member there.

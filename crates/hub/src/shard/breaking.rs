@@ -33,6 +33,8 @@ enum Kind {
     Reply,
     /// That it was heard.
     Heard,
+    /// That it was done, though it was not: the client wants no word of it.
+    Done,
 }
 
 impl Handling {
@@ -45,6 +47,7 @@ impl Handling {
             Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Unbind { .. } => {
                 Kind::Heard
             }
+            Question::Inform { .. } => Kind::Done,
         };
         let waits = Waits { worker: ask.worker, session: ask.session, id: ask.id.clone(), answer };
         Self { channel: ask.question.channel().clone(), waits: Some(waits) }
@@ -127,6 +130,7 @@ fn answer_broken(waits: Waits, name: &ChannelName, cx: &mut Context<'_>) {
             cx.peers.tell(worker, Tell::NotJoined { session, generation, channel, reply }, cx.out);
         }
         Kind::Reply => answer(worker, session, reply, cx),
+        Kind::Done => cx.peers.tell(worker, Tell::Done { session }, cx.out),
         Kind::Heard => cx.peers.tell(worker, Tell::Left, cx.out),
     }
 }

@@ -89,6 +89,13 @@ impl Presences {
         })
     }
 
+    fn set_info(&mut self, name: &ChannelName, seat: Seat, info: Option<Payload>, cx: &mut Context<'_>) {
+        if let Some(presence) = self.present.get_mut(name) {
+            presence.set_info(seat, info);
+            self.look_again(name, cx);
+        }
+    }
+
     /// Has the channel looked at when its next moment comes, and lets it go if nobody is there.
     fn look_again(&mut self, name: &ChannelName, cx: &mut Context<'_>) {
         let Some(presence) = self.present.get(name) else { return };
@@ -114,6 +121,17 @@ impl Shard {
     pub(super) fn depart(&mut self, name: &ChannelName, seat: Seat, generation: u32, cx: &mut Context<'_>) {
         self.presences.leave(name, seat, generation, cx);
         cx.peers.tell(seat.worker, Tell::Left, cx.out);
+    }
+
+    pub(super) fn inform(
+        &mut self,
+        name: &ChannelName,
+        seat: Seat,
+        info: Option<Payload>,
+        cx: &mut Context<'_>,
+    ) {
+        self.presences.set_info(name, seat, info, cx);
+        cx.peers.tell(seat.worker, Tell::Done { session: seat.session }, cx.out);
     }
 
     pub(super) fn tell_members(&mut self, name: &ChannelName, seat: Seat, cx: &mut Context<'_>) {

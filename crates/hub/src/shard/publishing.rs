@@ -405,6 +405,10 @@ pub(super) fn handle_signal(
         }
         // Nothing is kept that could be bound.
         Question::Unbind { .. } => cx.peers.tell(worker, Tell::Left, cx.out),
-        Question::Leave(_) | Question::Depart { .. } | Question::Members(_) | Question::Presence(_) => {}
+        Question::Leave(_)
+        | Question::Depart { .. }
+        | Question::Inform { .. }
+        | Question::Members(_)
+        | Question::Presence(_) => {}
     }
 }

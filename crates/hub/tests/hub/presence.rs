@@ -1,13 +1,15 @@
 //! Who is in a channel: joining, leaving, grace, what is told and how often.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_model::{
-    Action, Connect, DisplayName, Kind, Limits, Namespace, Namespaces, PresenceMode, Secret, Start, Subscribe,
+    Access, Action, Admitted, ChannelPattern, Command, Connect, DisplayName, Form, Grant, Identity, Kind,
+    Limits, Namespace, Namespaces, Payload, PresenceMode, Secret, Standing, Start, Subscribe,
 };
 
-use trunkline_sim::Node;
 use trunkline_sim::words::*;
+use trunkline_sim::{Node, identity};
 
 /// A node of two workers whose logs and signals have full presence; `count` says only how many, `off` nothing.
 fn node_with(limits: Limits, full: Namespace) -> Node {
@@ -419,4 +421,128 @@ fn without_presence_nothing_waits_for_a_moment() {
     node.close(ann);
     node.settle();
     assert!(!node.leftovers().contains(&"present: {}"));
+}
+
+/// The door knows this token of a user, of whom it says this.
+fn knows(node: &mut Node, token: &str, user: &str, info: Option<&str>) {
+    let info = info.map(|info| Payload::new(Form::Json, info.to_owned()));
+    let can = trunkline_model::Capability::ALL.iter().copied().collect();
+    let allow = vec![Grant { channels: ChannelPattern::all(), can }];
+    let access = Access { standing: Standing::User, allow, info, ..Access::default() };
+    let identity = Identity { access: Arc::new(access), ..identity(user) };
+    node.tokens.insert(token.to_owned(), Ok(Admitted { identity, channels: Vec::new() }));
+}
+
+fn with_token(token: &str) -> Command {
+    let token = Some(Secret::new(token));
+    Action::Connect(Connect { token, ..Connect::default() }).command()
+}
+
+fn refresh(token: &str) -> Command {
+    Action::Refresh(Secret::new(token)).command()
+}
+
+#[test]
+fn what_a_token_says_of_its_user_is_shown() {
+    let mut node = node();
+    knows(&mut node, "t1", "ann", Some("{\"team\":\"red\"}"));
+    knows(&mut node, "t2", "ann", Some("{\"team\":\"blue\"}"));
+    knows(&mut node, "t3", "ann", None);
+    let (ann, bob) = (node.open(0, None), node.open(1, Some("bob")));
+    node.asks(ann, with_token("t1"));
+    for channel in [NEAR, FAR] {
+        node.asks(ann, enter(channel, "1"));
+        let heard = node.asks(bob, watch(channel)).remove(0);
+        assert!(heard.ends_with(" 2 there all: +c-ann info {\"team\":\"red\"} = 1 +c-bob"), "{heard}");
+    }
+    node.pass(SOON);
+    presence(&mut node, bob);
+    // Another token says something else, or nothing; what it says of itself stays.
+    node.asks(ann, refresh("t2"));
+    node.pass(SOON);
+    let blue = "2 there +c-ann info {\"team\":\"blue\"} = 1";
+    check(presence(&mut node, bob), &[blue, blue]);
+    node.asks(ann, refresh("t2"));
+    node.pass(SOON);
+    check(presence(&mut node, bob), &[]);
+    node.asks(ann, refresh("t3"));
+    node.pass(SOON);
+    check(presence(&mut node, bob), &["2 there +c-ann = 1", "2 there +c-ann = 1"]);
+    check(node.asks(ann, set_state(NEAR, "2").id(1)), &["[1] presence chat:a 2 there +c-ann = 2"]);
+}
+
+#[test]
+fn where_only_how_many_is_told_it_is_not() {
+    let mut node = node();
+    knows(&mut node, "t", "ann", Some("1"));
+    let ann = node.open(0, None);
+    node.asks(ann, with_token("t"));
+    let heard = node.asks(ann, watch("count:a")).remove(0);
+    assert!(heard.ends_with(", 1 there"), "{heard}");
+}
+
+#[test]
+fn a_token_that_is_renewed_while_one_joins_is_shown_too() {
+    let mut node = node();
+    knows(&mut node, "t1", "ann", Some("1"));
+    knows(&mut node, "t2", "ann", Some("2"));
+    let (ann, bob) = (node.open(0, None), node.open(1, Some("bob")));
+    node.asks(ann, with_token("t1"));
+    node.hold_reads = true;
+    node.send(ann, subscribe(FAR, Start::Next));
+    node.send(ann, refresh("t2"));
+    node.settle();
+    check(node.hears(ann), &["refreshed, expires never"]);
+    node.hold_reads = false;
+    node.settle();
+    node.asks(bob, watch(FAR));
+    node.pass(SOON);
+    node.hears(bob);
+    check(node.asks(bob, who(FAR)), &["presence chat:b 2 there all: +c-ann info 2 +c-bob"]);
+}
+
+#[test]
+fn the_token_of_a_subscription_may_say_something_else_there() {
+    let mut node = node();
+    knows(&mut node, "t1", "ann", Some("1"));
+    knows(&mut node, "t2", "ann", Some("2"));
+    knows(&mut node, "here", "ann", Some("\"here\""));
+    let ann = node.open(0, None);
+    node.asks(ann, with_token("t1"));
+    let shows = |channel| {
+        let token = Some(Secret::new("here"));
+        Action::Subscribe(Subscribe { token, ..Subscribe::new(name_of(channel), Start::Next) }).command()
+    };
+    node.asks(ann, shows(NEAR));
+    node.asks(ann, subscribe(FAR, Start::Next));
+    check(node.asks(ann, who(NEAR)), &["presence chat:a 1 there all: +c-ann info \"here\""]);
+    check(node.asks(ann, who(FAR)), &["presence chat:b 1 there all: +c-ann info 1"]);
+    node.asks(ann, refresh("t2"));
+    check(node.asks(ann, who(NEAR)), &["presence chat:a 1 there all: +c-ann info \"here\""]);
+    check(node.asks(ann, who(FAR)), &["presence chat:b 1 there all: +c-ann info 2"]);
+}
+
+#[test]
+fn what_it_says_counts_as_bytes_that_are_told() {
+    let limits = Limits { presence_bytes_per_second: 2_000, ..Limits::default() };
+    let mut node = node_with(limits, full());
+    let bob = node.open(1, Some("bob"));
+    node.asks(bob, watch(NEAR));
+    node.pass(Duration::from_secs(2));
+    node.hears(bob);
+    let info = format!("\"{}\"", "x".repeat(900));
+    for index in 0..4 {
+        let user = format!("u{index}");
+        knows(&mut node, &user, &user, Some(&info));
+        let who = node.open(0, None);
+        node.asks(who, with_token(&user));
+        node.asks(who, subscribe(NEAR, Start::Next));
+    }
+    let mut told = Vec::new();
+    for _ in 0..8 {
+        node.pass(SOON);
+        told.push(presence(&mut node, bob).iter().map(|line| line.matches(" +c-").count()).sum::<usize>());
+    }
+    assert!(told[..4].iter().sum::<usize>() < 4, "{told:?}");
+    assert_eq!(told.iter().sum::<usize>(), 4, "{told:?}");
 }

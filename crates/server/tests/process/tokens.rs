@@ -314,6 +314,31 @@ async fn a_token_for_one_channel_is_for_that_channel() {
     assert!(!log.contains(good.rsplit('.').next().expect("a part")), "a token is in the log:\n{log}");
 }
 
+#[tokio::test]
+async fn others_see_what_a_token_says_of_its_user() {
+    let config = CONFIG.replace("kind = \"signal\"\n", "kind = \"signal\"\npresence = \"full\"\n");
+    let folder = Folder::with_config(&config);
+    let server = Server::start(&folder);
+    let says = |name: &str, info: Value| {
+        token(SECRET, &json!({ "sub": name, "iss": "tests", "exp": now() + 600, "info": info }))
+    };
+    let (mut ann, _) = connect(&server, &says("ann", json!({ "team": "red" }))).await;
+    let subscribed = ann.ask(json!({ "type": "subscribe", "channel": "room:a", "presence": true })).await;
+    let member = &subscribed["presence"]["set"][0];
+    assert_eq!((&member["user"], &member["info"]), (&json!("ann"), &json!({ "team": "red" })), "{member}");
+    ann.ask(json!({ "type": "refresh", "token": says("ann", json!("blue")) })).await;
+    loop {
+        let told = ann.next().await;
+        if told["set"][0]["info"] == "blue" {
+            break;
+        }
+    }
+    let (mut bob, refused) = connect(&server, &says("bob", json!("x".repeat(1_100)))).await;
+    assert_eq!(refused["code"], "unauthorized", "{refused}");
+    assert!(refused["message"].as_str().is_some_and(|words| words.contains("it may have 1024")), "{refused}");
+    assert_eq!(bob.closed().await, 4401);
+}
+
 /// Over a line and over HTTP, by the token of a connection and by that of a subscription.
 #[tokio::test]
 async fn nothing_below_from_is_given() {

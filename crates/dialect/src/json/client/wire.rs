@@ -86,6 +86,8 @@ pub(super) struct WireMember<'a> {
     pub(super) user: String,
     pub(super) name: Option<String>,
     #[serde(borrow, default, deserialize_with = "present")]
+    pub(super) info: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) state: Option<&'a RawValue>,
 }
 
