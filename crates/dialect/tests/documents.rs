@@ -148,7 +148,7 @@ fn the_limits_page_has_every_limit_and_its_default() {
         })
         .collect();
     // `Debug` names every field, also one that is added later.
-    let debug = format!("{:?}", Limits::default());
+    let debug = format!("{:?}", Limits::default()).replace(", burst", "; burst");
     let fields = debug.trim_start_matches("Limits { ").trim_end_matches(" }").split(", ");
     let known: BTreeMap<String, String> = fields
         .map(|field| field.split_once(": ").expect("name and value"))
@@ -167,6 +167,11 @@ fn plain_number(text: &str) -> String {
         "MiB" => (number << 20).to_string(),
         "ms" => format!("{:?}", Duration::from_millis(number)),
         "s" => format!("{:?}", Duration::from_secs(number)),
+        // As many at once as in two seconds.
+        "per second" => {
+            let interval = Duration::from_secs(1) / u32::try_from(number).expect("a rate");
+            format!("Some(Rate {{ interval: {interval:?}; burst: {} }})", 2 * number)
+        }
         _ => panic!("{text:?} has an unknown unit"),
     }
 }

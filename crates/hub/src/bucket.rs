@@ -1,5 +1,5 @@
 //! Counts what happens against a rate (the generic cell rate algorithm, as a virtual scheduling: ITU-T I.371). Held by
-//! sessions, for what one connection publishes, and by channels, for what all publish.
+//! sessions, for what one connection asks and publishes, and by channels, for what all publish.
 
 use std::sync::Arc;
 use std::time::Duration;

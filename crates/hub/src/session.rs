@@ -11,6 +11,7 @@ use std::time::Duration;
 use trunkline_model::{ChannelName, Command, CommandId, Identity, Offset, Secret, Subscribe};
 
 use crate::access::Bearer;
+use crate::bucket::Bucket;
 use crate::pass::Pass;
 use crate::peer::Missing;
 
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) since: Duration,
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
+    /// How much of the rate of commands is used up.
+    pub(crate) commands: Bucket,
     /// Questions to owners that have no answer yet.
     pub(crate) in_flight: usize,
     /// Commands that could not be asked yet. Commands of the client's own stop coming while there are any.
@@ -117,6 +120,7 @@ impl Session {
             since,
             phase: identity.map_or(Phase::New(token), |identity| Phase::Open(Box::new(identity))),
             subscriptions: Vec::new(),
+            commands: Bucket::default(),
             in_flight: 0,
             waiting: VecDeque::new(),
             one_by_one: false,

@@ -171,6 +171,14 @@ impl Sessions {
         assert_ne!(self.trap, Some(id), "the trap was set for this");
         let limits = Arc::clone(&self.limits);
         let Some(session) = self.get_mut(id) else { return };
+        if let Some(rate) = limits.command_rate
+            && let Err(wait) = session.commands.take(rate, cx.now.uptime)
+        {
+            let fault = too_fast("this connection sends commands", Some(rate), wait);
+            let fault = command.action.channel().into_iter().fold(fault, Fault::about);
+            reply_fault(id, fault.answering(command.id), cx);
+            return;
+        }
         match &mut session.phase {
             Phase::New(_) => {
                 if let Action::Connect(connect) = &command.action

@@ -52,6 +52,21 @@ pub enum Action {
     Pong,
 }
 
+impl Action {
+    /// The channel that it is about, if it is about one.
+    #[must_use]
+    pub fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Subscribe(Subscribe { channel, .. })
+            | Self::Publish(Publish { channel, .. })
+            | Self::History(HistoryQuery { channel, .. })
+            | Self::Presence(PresenceQuery { channel, .. })
+            | Self::Unsubscribe(channel) => Some(channel),
+            Self::Connect(_) | Self::Rpc { .. } | Self::Refresh(_) | Self::Ping | Self::Pong => None,
+        }
+    }
+}
+
 /// Opens a session; without it the first other command opens an anonymous one.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Connect {

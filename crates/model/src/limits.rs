@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Rate;
+
 /// The caps. All are on by default; each says what happens when it is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -15,6 +17,10 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Commands of one session that wait for their answer (64). Further ones wait unread in the socket.
     pub commands_in_flight: usize,
+    /// How often a connection may send a command (1,000 per second, and 2,000 at once). One more is answered with
+    /// `rate_limited` and `retry`, and nothing else comes of it; a plain room is closed with 4500. `None`: as often as it
+    /// likes.
+    pub command_rate: Option<Rate>,
     /// Publications of one worker that wait for the store (16,384). One more is refused with
     /// `not_available` and `retry`; nothing is stored.
     pub appends_in_flight: usize,
@@ -106,6 +112,7 @@ impl Default for Limits {
             accept_rate: 2_000,
             subscriptions: 128,
             commands_in_flight: 64,
+            command_rate: Some(Rate { interval: Duration::from_millis(1), burst: 2_000 }),
             appends_in_flight: 16_384,
             channel_waiting: 256,
             reads_in_flight: 64,

@@ -171,6 +171,8 @@ fn limits(rng: &mut Rng) -> Limits {
         history_page: 20,
         history_page_bytes: rng.pick(&[1 << 20, 1 << 20, 400]),
         history_page_default: 5,
+        // Time hardly passes here.
+        command_rate: None,
         ..Limits::default()
     }
 }
