@@ -8,6 +8,7 @@ mod connecting;
 mod entries;
 mod faults;
 mod floors;
+mod floors_at_random;
 mod joining;
 mod limits;
 mod memory;
