@@ -159,8 +159,21 @@ async fn from_a_token_of_the_command_line_to_a_subscriber() {
         (&subscribed["channel"], &subscribed["can"]),
         (&json!("chat:b"), &json!(["publish", "history"]))
     );
+    let one = made(&["--subscribe", "chat:a", "--can", "subscribe,history", "--from", "2"]).await;
+    run(&["pub", "chat:a", "2", "--server", &url, "--token", &ann], "").await;
+    let subscribe = json!({ "type": "subscribe", "channel": "chat:a", "last": 9, "token": one });
+    let subscribed = client.ask(subscribe).await;
+    assert_eq!(
+        (&subscribed["floor"], &subscribed["items"][0]["offset"]),
+        (&json!(2), &json!(2)),
+        "{subscribed}"
+    );
     for (arguments, words) in [
-        (&["--allow", "chat:*"][..], "has no `=`"),
+        (&["--subscribe", "a b"][..], "--subscribe"),
+        (&["--subscribe", "chat:a", "--can", "fly"], "\"fly\" is none of"),
+        (&["--subscribe", "chat:a", "--allow", "chat:*=publish"], "cannot be used with"),
+        (&["--from", "2"], "--subscribe"),
+        (&["--allow", "chat:*"], "has no `=`"),
         (&["--allow", "chat:*=fly"], "\"fly\" is none of"),
         (&["--expires", "soon"], "is not a duration"),
         (&["--channel", "a b"], "--channel"),
