@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use hyper::Uri;
 use trunkline_model::{
-    Acknowledge, ChannelName, Edits, Kind, Limits, Namespace, Namespaces, PresenceMode, Retention, Rule, Slow,
+    Acknowledge, ChannelName, Edits, Kind, Limits, Namespace, Namespaces, PresenceMode, Rate, Retention,
+    Rule, Slow,
 };
 use trunkline_ws_proto::DeflateOptions;
 
@@ -192,6 +193,8 @@ pub(crate) struct LimitSettings {
     pub(crate) memory: Option<usize>,
     /// Subscriptions of one session.
     pub(crate) subscriptions: usize,
+    /// Commands of one connection.
+    pub(crate) commands: Option<Rate>,
     /// Bytes that wait for one client.
     pub(crate) outbox: usize,
     /// How long a handshake may take.
@@ -207,6 +210,7 @@ impl Default for LimitSettings {
             connections_per_user: None,
             memory: None,
             subscriptions: limits.subscriptions,
+            commands: limits.command_rate,
             outbox: limits.outbox_bytes,
             handshake: limits.handshake_timeout,
         }
@@ -362,6 +366,11 @@ impl LimitSettings {
         }
         if let Some(count) = table.subscriptions {
             self.subscriptions = within("subscriptions", count, 1, SUBSCRIPTIONS_MAX)?;
+        }
+        if let Some(rate) = &table.commands {
+            let mut rate = units::rate(rate).map_err(|error| format!("commands: {error}"))?;
+            rate.burst = rate.burst.saturating_mul(2);
+            self.commands = Some(rate);
         }
         if let Some(size) = &table.outbox {
             let size = units::size(size).map_err(|error| format!("outbox: {error}"))?;
@@ -636,8 +645,6 @@ fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkline_model::Rate;
-
     fn say(settings: &mut Settings, text: &str) -> Result<(), String> {
         let mut layers = Layers::default();
         layers.lay_file(Path::new("trunkline.toml"), text)?;

@@ -58,6 +58,8 @@ pub(crate) struct CapsTable {
     pub(crate) memory: Option<String>,
     /// Of one session.
     pub(crate) subscriptions: Option<usize>,
+    /// How fast one connection sends them.
+    pub(crate) commands: Option<String>,
     /// What may wait for one client.
     pub(crate) outbox: Option<String>,
     /// How long one may take.

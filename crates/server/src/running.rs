@@ -177,6 +177,7 @@ fn caps(settings: &Settings) -> Result<Limits, Failure> {
     Ok(Limits {
         connections: limits.connections.min(files::connections_max()?),
         subscriptions: limits.subscriptions,
+        command_rate: limits.commands,
         outbox_bytes: limits.outbox,
         handshake_timeout: limits.handshake,
         // Who has shown nothing keeps no place from others.

@@ -259,6 +259,14 @@ pub(crate) const KEYS: &[Key] = &[
         .bounds("1 to 10,000")
         .at_start(),
     Key::of(
+        "limits.commands",
+        Rate,
+        "how fast one connection sends commands, `ping` included; twice as many as in a second at once, after a pause. More is \
+         `rate_limited`",
+    )
+    .is("\"1000/s\"")
+    .at_start(),
+    Key::of(
         "limits.outbox",
         Size,
         "what may wait for one client that reads slowly. Above half of it the client is told nothing more until it has read; \
