@@ -1,8 +1,10 @@
 //! The Rust SDK against the server as a process: the program of its README, lines that are cut, servers that end and come
 //! back. Its rules are tested without a socket in its own crate.
 
+mod drain;
 mod forwarder;
 mod kill;
+mod ledger;
 mod readme;
 
 use serde_json::json;
