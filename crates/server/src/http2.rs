@@ -199,3 +199,53 @@ impl Drop for Open {
         self.0.ended.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(10);
+
+    /// The clock is virtual: it jumps to the next deadline when nothing else can happen.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_was_asked_for_a_while() {
+        let begun = Instant::now();
+        Streams::default().nothing_asked(FIRST).await;
+        assert_eq!(begun.elapsed(), FIRST, "the first request has its own time");
+
+        let streams = Streams::default();
+        let (begun, local) = (Instant::now(), tokio::task::LocalSet::new());
+        let asking = async {
+            let request = Duration::from_secs(9);
+            tokio::time::sleep(request).await;
+            streams.execute(tokio::time::sleep(request));
+            std::future::pending::<()>().await;
+        };
+        let idle = local.run_until(async {
+            tokio::select! {
+                () = streams.nothing_asked(FIRST) => {}
+                () = asking => {}
+            }
+        });
+        idle.await;
+        assert_eq!(
+            begun.elapsed(),
+            Duration::from_secs(18) + IDLE_TIMEOUT,
+            "from the end of the last request"
+        );
+    }
+
+    /// A client that takes nothing of its answer holds it no longer than that.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_has_its_time() {
+        let streams = Streams::default();
+        let (begun, local) = (Instant::now(), tokio::task::LocalSet::new());
+        let ended = local.run_until(async {
+            streams.execute(std::future::pending::<()>());
+            assert_eq!(streams.0.open.get(), 1);
+            streams.0.ended.notified().await;
+        });
+        ended.await;
+        assert_eq!((begun.elapsed(), streams.0.open.get()), (STREAM_TIMEOUT, 0));
+    }
+}

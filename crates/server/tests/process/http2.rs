@@ -148,6 +148,33 @@ async fn a_connection_on_which_nothing_is_asked_is_ended() {
     drop(polite.sender);
 }
 
+/// Not even where all that there is to say is written down.
+#[tokio::test]
+async fn no_secret_and_no_payload_is_in_the_log() {
+    let authority = Authority::new();
+    let folder = authority.folder("");
+    let server = Server::verbose(&folder);
+    let mut http2 = Http2::connect(&authority, &server).await;
+    let url = "https://localhost/api/v1/channels/chat:a/messages";
+    let (status, _) = http2.ask(Method::POST, url, &json!({ "data": "SECRET-payload" })).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) = http2.get(&format!("{url}?token=SECRET-query")).await;
+    assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let request =
+        Request::get(url).header("Authorization", "Bearer SECRET-token").header("Cookie", "a=SECRET-cookie");
+    let request = request.body(Full::default()).expect("a request");
+    let answer = soon("an answer", http2.sender.send_request(request)).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let mut raw = authority.connect(&server).await;
+    raw.upgrade(&server, "/echo").await;
+    raw.send(crate::raw::TEXT, b"SECRET-echo").await;
+    assert_eq!(raw.text().await, "SECRET-echo");
+    server.signal(Signal::TERM);
+    let (_, said) = server.ended().await;
+    assert!(said.contains("TRACE"), "it says all there is");
+    assert!(!said.contains("SECRET"), "{:?}", said.lines().find(|line| line.contains("SECRET")));
+}
+
 /// What is refused before its body is there is not reset behind the answer, which some clients lose then.
 #[tokio::test]
 async fn an_answer_that_does_not_wait_for_the_body_is_not_followed_by_a_reset() {

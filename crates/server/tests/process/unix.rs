@@ -136,7 +136,12 @@ async fn what_a_proxy_says_of_its_clients_counts() {
         assert_eq!(raw.response().await.expect("an answer").status, 101);
         raw
     };
-    let _lines = [open("192.0.2.1").await, open("192.0.2.1").await, open("192.0.2.2").await];
+    let mut lines = [open("192.0.2.1").await, open("192.0.2.1").await, open("192.0.2.2").await];
+    for line in &mut lines {
+        // It is counted when it is answered, not before.
+        line.send(TEXT, b"a").await;
+        assert_eq!(line.text().await, "a");
+    }
     assert_eq!(open("192.0.2.1").await.closed().await.map(|(code, _)| code), Some(4529));
     // The proxy itself has as many as it likes.
     for _ in 0..10 {
