@@ -2,6 +2,7 @@
 //! `keys`; where it was said, and what counts, is in `layers`.
 
 mod admin;
+mod log;
 mod auth;
 mod keys;
 mod layers;
@@ -32,6 +33,7 @@ use crate::units;
 pub(crate) use admin::AdminSettings;
 pub(crate) use auth::AuthSettings;
 pub(crate) use layers::Layers;
+pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use reload::Configuration;
 pub(crate) use show::{check, refresh_reference, schema, show};
 pub(crate) use tls::TlsSettings;
@@ -128,6 +130,7 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
     /// Who runs it.
     pub(crate) admin: AdminSettings,
+    pub(crate) log: LogSettings,
     /// What a namespace allows if it says nothing.
     rule: Rule,
 }
@@ -290,6 +293,7 @@ impl Settings {
             server: ServerSettings { local: true, echo: true, pages: true, ..ServerSettings::default() },
             limits: LimitSettings::default(),
             admin: AdminSettings::default(),
+            log: LogSettings::default(),
             rule: Rule::Anyone,
         }
     }
@@ -340,6 +344,9 @@ impl Settings {
         }
         if let Some(table) = &file.admin {
             self.admin.apply(table, dir).map_err(|error| format!("[admin]: {error}"))?;
+        }
+        if let Some(table) = &file.log {
+            self.log.apply(table).map_err(|error| format!("[log]: {error}"))?;
         }
         if let Some(table) = &file.auth {
             self.auth.apply(table, dir).map_err(|error| format!("[auth]: {error}"))?;

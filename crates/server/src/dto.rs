@@ -26,6 +26,16 @@ pub(crate) struct ConfigFile {
     pub(crate) limits: Option<CapsTable>,
     /// Those who run it.
     pub(crate) admin: Option<AdminTable>,
+    /// What it says of its doings.
+    pub(crate) log: Option<LogTable>,
+}
+
+/// `[log]`
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default, expecting = "a table, like { level = \"info\", format = \"json\" }")]
+pub(crate) struct LogTable {
+    pub(crate) level: Option<String>,
+    pub(crate) format: Option<String>,
 }
 
 /// `[admin]`

@@ -37,6 +37,7 @@ mod outgoing;
 mod patient;
 mod problem;
 mod process;
+mod log;
 mod proxy_header;
 mod remote;
 mod rpc;

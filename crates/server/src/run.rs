@@ -1,7 +1,7 @@
 //! `trunkline dev`: a server for development, open to everyone on this machine and to nobody else. `trunkline serve`: one for
 //! others, that lets in who has a token. SIGHUP makes either read its configuration again.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::{Failure, ServerOptions};
 use crate::config::{Configuration, Drain, Mode, Settings};
 use crate::listen::{Bound, Listen};
+use crate::log::Log;
 use crate::running::{Server, start};
 use crate::tls::Tls;
 
@@ -25,7 +26,6 @@ const LEAVING_WATCH: Duration = Duration::from_millis(50);
 
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) fn dev(options: &ServerOptions) -> anyhow::Result<()> {
-    start_logging();
     let (settings, layers) = Settings::read(Mode::Dev, options)?;
     refuse_other_machines(&settings.server.listen)?;
     if let Some(fault) = settings.proxy_fault() {
@@ -36,17 +36,17 @@ pub(crate) fn dev(options: &ServerOptions) -> anyhow::Result<()> {
 
 /// Runs until Ctrl-C or SIGTERM, if the configuration is one to meet strangers with.
 pub(crate) fn serve(options: &ServerOptions) -> anyhow::Result<()> {
-    start_logging();
     let (settings, layers) = Settings::to_serve(options)?;
     run(settings, Configuration { mode: Mode::Serve, options: options.clone(), layers })
 }
 
 fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
+    let log = Log::start(&settings.log);
     let (mode, data) = (configuration.mode, settings.server.data.clone());
     let tls = load_tls(&settings)?;
     let Bound { listener, at, file } = settings.server.listen.bind()?;
     let place = Place { at, is_encrypted: tls.is_some() };
-    let mut server = start(settings, configuration, listener, tls)?;
+    let mut server = start(settings, configuration, log, listener, tls)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
     let entered = runtime.enter();
@@ -234,16 +234,4 @@ async fn hurry(mut signals: Signals) {
         _ = signals.terminate.recv() => 143,
     };
     std::process::exit(code);
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TRUNKLINE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    // A log that cannot be written must end nothing: without this, the subscriber panics where it says so.
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .init();
 }

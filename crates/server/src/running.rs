@@ -13,6 +13,7 @@ use crate::cli::Failure;
 use crate::config::{Configuration, Drain, FRAME_PER_MESSAGE, LimitSettings, Settings};
 use crate::door::{KEY_SIZE, ServerDoor};
 use crate::http::{Http, Readiness, Shared};
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
 use crate::rpc::Application;
@@ -32,6 +33,7 @@ const MEMORY_FREE_PERCENT: u64 = 95;
 pub(crate) fn start(
     settings: Settings,
     configuration: Configuration,
+    log: Log,
     listener: Listener,
     tls: Option<Arc<Tls>>,
 ) -> anyhow::Result<Server> {
@@ -77,13 +79,14 @@ pub(crate) fn start(
         listener,
     };
     let node = Node::start(config, inboxes).context("the workers could not be started")?;
-    Ok(Server { node, configuration, caps, store, shared, admin, memory, tls, drain })
+    Ok(Server { node, configuration, log, caps, store, shared, admin, memory, tls, drain })
 }
 
 /// A running server, and what of it can be changed.
 pub(crate) struct Server {
     pub(crate) node: Node,
     configuration: Configuration,
+    log: Log,
     caps: Arc<Limits>,
     store: Arc<SqliteStore>,
     pub(crate) shared: Shared,
@@ -152,6 +155,7 @@ impl Server {
     fn take_over(&mut self) -> Result<usize, String> {
         let (settings, changed) = self.configuration.read_again(&self.caps)?;
         let namespaces = Arc::new(settings.namespaces);
+        self.log.configure(&settings.log);
         self.drain = settings.server.drain;
         self.shared.addresses.set_max(settings.limits.connections_per_address);
         self.shared.users.set_max(settings.limits.connections_per_user);

@@ -356,6 +356,17 @@ pub(crate) const KEYS: &[Key] = &[
     .bounds("an address and a port")
     .at_start(),
     Key::of(
+        "log.level",
+        Text,
+        "what is written to standard error: this and what is worse; or by module, like `warn,trunkline_node=debug`. Also \
+         `TRUNKLINE_LOG`",
+    )
+    .is("\"info\"")
+    .bounds("`error`, `warn`, `info`, `debug`, `trace`, or `off`"),
+    Key::of("log.format", Word(&["text", "json"]), "for people, or a JSON object per line, for programs")
+        .is("\"text\"")
+        .at_start(),
+    Key::of(
         "namespace.*.kind",
         Word(&["log", "value", "map", "signal"]),
         "a log stores every publication; a value keeps the newest; a map keeps the newest of each entry; a signal passes them \

@@ -13,10 +13,11 @@ use super::keys::{self, Form};
 /// Names of settings in the environment begin with it, and have `__` for each `.`.
 const PREFIX: &str = "TRUNKLINE_";
 /// Settings that have a shorter name, too.
-const SHORT: [(&str, &str); 3] = [
+const SHORT: [(&str, &str); 4] = [
     ("TRUNKLINE_LISTEN", "server.listen"),
     ("TRUNKLINE_DATA", "server.data"),
     ("TRUNKLINE_WORKERS", "server.workers"),
+    ("TRUNKLINE_LOG", "log.level"),
 ];
 /// How many differing letters a name may have to be taken for a known one.
 const TYPOS_MAX: usize = 3;

@@ -107,6 +107,29 @@ async fn what_cannot_be_taken_over_changes_nothing_and_is_told() {
 }
 
 #[tokio::test]
+async fn the_log_is_for_programs_and_can_be_changed_while_it_is_written() {
+    let folder = Folder::with_config("[log]\nformat = \"json\"\nlevel = \"warn\"\n");
+    let server = Server::start(&folder);
+    let debug = "level = \"info,trunkline=debug\"";
+    // What is not to be logged is not: the first word is of the second change.
+    folder.write("config.toml", format!("[log]\nformat = \"json\"\n{debug}\n"));
+    server.signal(Signal::HUP);
+    server.has_said("taken over").await;
+    change(&folder, &server, debug, "level = \"loud\"", "no level").await;
+    server.signal(Signal::TERM);
+    let (_, said) = server.ended().await;
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let levels: Vec<_> = lines.iter().filter_map(|line| line["level"].as_str()).collect();
+    assert_eq!(levels, ["INFO", "ERROR"], "{said}");
+    assert_eq!(
+        (&lines[0]["changed"], &lines[0]["target"]),
+        (&json!(1), &json!("trunkline::running")),
+        "{said}"
+    );
+    assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["message"].is_string()), "{said}");
+}
+
+#[tokio::test]
 async fn flags_win_over_the_environment_and_that_over_the_file() {
     let folder = Folder::with_config("[server]\necho = false\npages = false\nworkers = 200\n");
     let variables = [("TRUNKLINE_SERVER__ECHO", "true"), ("TRUNKLINE_SERVER__PAGES", "true")];
