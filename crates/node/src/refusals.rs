@@ -18,6 +18,8 @@ pub enum Refusal {
     Memory,
     /// It did not say in time what it wants, or not in the words of HTTP.
     Handshake,
+    /// Many others had not said either what they want, and it had taken the longest.
+    HalfOpen,
     /// Not from a proxy, where only proxies connect.
     Proxy,
     /// A page of a foreign origin.
@@ -30,12 +32,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connections,
         Self::Address,
         Self::User,
         Self::Memory,
         Self::Handshake,
+        Self::HalfOpen,
         Self::Proxy,
         Self::Origin,
         Self::Host,
@@ -51,6 +54,7 @@ impl Refusal {
             Self::User => "user",
             Self::Memory => "memory",
             Self::Handshake => "handshake",
+            Self::HalfOpen => "half_open",
             Self::Proxy => "proxy",
             Self::Origin => "origin",
             Self::Host => "host",
@@ -65,6 +69,9 @@ impl Refusal {
             Self::User => "a user has as many connections as `limits.connections_per_user` allows",
             Self::Memory => "the server has more memory than `limits.memory` allows",
             Self::Handshake => "clients did not ask for anything in time, or not in HTTP",
+            Self::HalfOpen => {
+                "clients that said nothing for a second or more, when half of `limits.connections` did not either"
+            }
             Self::Proxy => {
                 "connections that are not of a proxy in `server.proxies`, though `server.proxy_protocol` is set"
             }

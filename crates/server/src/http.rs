@@ -1,12 +1,14 @@
 //! HTTP on the one port: which path goes where, and how one connection is served with HTTP/1.1. HTTP/2 is in `http2`.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -29,6 +31,7 @@ use crate::config::ServerSettings;
 use crate::door::ServerDoor;
 use crate::entrance::{Entered, Entrance, Stream};
 use crate::forwarded::Proxies;
+use crate::half_open::{HalfOpen, Ticket};
 use crate::line::Peer;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
@@ -64,6 +67,7 @@ pub(crate) struct Shared {
 pub(crate) struct Http {
     router: Router,
     entrance: Entrance,
+    half_open: HalfOpen,
     waits: Waits,
 }
 
@@ -131,7 +135,9 @@ impl Http {
             .layer(middleware::from_fn(move |request, next| counting.clone().count(request, next)));
         let waits =
             Waits { head: limits.handshake_timeout, write: limits.write_timeout, ping: limits.ping_interval };
-        Self { router, entrance, waits }
+        // The other half is for those who say what they want.
+        let half_open = HalfOpen::up_to((limits.connections / 2).max(1));
+        Self { router, entrance, half_open, waits }
     }
 }
 
@@ -144,7 +150,9 @@ impl HttpServer for Http {
     ) -> Pin<Box<dyn Future<Output = ()>>> {
         let (entrance, waits) = (self.entrance.clone(), self.waits);
         let router = self.router.clone();
-        Box::pin(async move {
+        let (ticket, over) = self.half_open.enter(Instant::now());
+        let refusals = Arc::clone(&entrance.refusals);
+        let served = async move {
             let entered = tokio::select! {
                 entered = entrance.enter(socket, FULL) => entered,
                 // Nothing was asked yet.
@@ -152,7 +160,7 @@ impl HttpServer for Http {
             };
             let Some(Entered { stream, peer, place }) = entered else { return };
             let refusals = Arc::clone(&entrance.refusals);
-            let service = TowerToHyperService::new(answers(router, worker, peer));
+            let service = TowerToHyperService::new(answers(router, worker, peer, ticket));
             match stream {
                 Stream::Plain(stream) => {
                     Box::pin(serve_http1(stream, service, waits, drain, &refusals)).await
@@ -163,6 +171,12 @@ impl HttpServer for Http {
                 Stream::Tls(stream) => Box::pin(serve_http1(*stream, service, waits, drain, &refusals)).await,
             }
             drop(place);
+        };
+        Box::pin(async move {
+            tokio::select! {
+                () = served => {}
+                () = over.notified() => refusals.note(Refusal::HalfOpen),
+            }
         })
     }
 
@@ -172,9 +186,11 @@ impl HttpServer for Http {
     }
 }
 
-/// Answers what comes by one connection.
-fn answers(router: Router, worker: Handle, peer: Peer) -> impl Answers {
+/// Answers what comes by one connection, which is half open up to then.
+fn answers(router: Router, worker: Handle, peer: Peer, ticket: Ticket) -> impl Answers {
+    let half_open = Rc::new(Cell::new(Some(ticket)));
     tower::service_fn(move |mut request: hyper::Request<Incoming>| {
+        half_open.take();
         request.extensions_mut().insert(worker.clone());
         request.extensions_mut().insert(peer);
         if request.version() == Version::HTTP_2 {

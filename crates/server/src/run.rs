@@ -204,6 +204,7 @@ async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
                     return;
                 }
                 server.look_at_memory();
+                server.refused.look(Instant::now());
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::http::{Http, Readiness, Shared};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
+use crate::refused::Refused;
 use crate::rpc::Application;
 use crate::tls::Tls;
 use crate::upgrade::Terms;
@@ -52,7 +53,8 @@ pub(crate) fn start(
     let store = Arc::new(SqliteStore::open(&server.data, inboxes.sink(), kept)?);
     let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
-    let refusals = Arc::clone(&inboxes.meters().refusals);
+    let meters = inboxes.meters();
+    let refusals = Arc::clone(&meters.refusals);
     let shared = Shared {
         door: Arc::new(door),
         addresses: Arc::new(Places::up_to(limits.connections_per_address)),
@@ -60,7 +62,7 @@ pub(crate) fn start(
         origins: Origins::new(server.origins.clone(), Arc::clone(&refusals)),
         ready: Readiness::default(),
         administrators: Administrators::new(admin.token, server.local, Arc::clone(&refusals)),
-        metrics: Metrics::of(inboxes.meters()),
+        metrics: Metrics::of(meters.clone()),
         refusals,
     };
     let admin = admin.listen.map(|address| AdminServer::bind(address, &shared)).transpose()?;
@@ -79,7 +81,8 @@ pub(crate) fn start(
         listener,
     };
     let node = Node::start(config, inboxes).context("the workers could not be started")?;
-    Ok(Server { node, configuration, log, caps, store, shared, admin, memory, tls, drain })
+    let refused = Refused::of(meters);
+    Ok(Server { node, configuration, log, caps, store, shared, admin, memory, refused, tls, drain })
 }
 
 /// A running server, and what of it can be changed.
@@ -93,6 +96,8 @@ pub(crate) struct Server {
     /// What is still to be served on an address of its own.
     pub(crate) admin: Option<AdminServer>,
     memory: Memory,
+    /// What clients were refused.
+    pub(crate) refused: Refused,
     tls: Option<Arc<Tls>>,
     pub(crate) drain: Drain,
 }

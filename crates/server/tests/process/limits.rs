@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::http::{Response, ask, ask_at};
+use crate::raw::Raw;
 use crate::server::{Folder, Server};
 use crate::tokens::{now, token};
 
@@ -62,6 +63,47 @@ async fn a_user_has_only_so_many_connections() {
         let (client, answer) = connect("ann").await;
         again = (answer["type"] == "welcome").then_some(client);
     }
+    server.kill();
+}
+
+/// Who says nothing does not take the place of who does.
+#[tokio::test]
+async fn of_many_that_say_nothing_the_oldest_go_first() {
+    let folder = Folder::with_config("[limits]\nconnections = 8\nhandshake = \"60s\"\n");
+    let server = Server::start(&folder);
+    let mut inside = Client::open(&server).await;
+    let mut silent = Vec::new();
+    for half in [b"".as_slice(), b"GET /health/live HTTP/1.1\r\nHost:", b"", b"GET"] {
+        let mut raw = Raw::connect(&server).await;
+        raw.write(half).await;
+        silent.push(raw);
+    }
+    let said = server.has_said("reason=\"half_open\"");
+    let asking = async {
+        loop {
+            assert_eq!(ask(&server, "GET", "/health/live", &[], "").await.status, 200, "others are answered");
+        }
+    };
+    tokio::select! {
+        () = said => {}
+        () = asking => {}
+    }
+    assert!(silent[0].response().await.is_none(), "the oldest is closed");
+    assert_eq!(inside.publish("chat:a", &json!("hi")).await["offset"], 1, "who is there goes on");
+    server.kill();
+}
+
+/// At most once in a while, with how often.
+#[tokio::test]
+async fn what_clients_are_refused_is_told_to_the_log() {
+    let folder = Folder::with_config(CONFIG);
+    let server = Server::serve(&folder);
+    let mut client = Client::open(&server).await;
+    client.ask(json!({ "type": "connect", "token": bearer("ann") })).await;
+    let refused = client.ask(json!({ "type": "subscribe", "channel": "news:SECRET" })).await;
+    assert_eq!(refused["code"], "unknown_namespace", "{refused}");
+    server.has_said("errors=\"unknown_namespace 1\" closes=\"\"").await;
+    assert!(!server.said_so_far().contains("SECRET"), "not what was asked for");
     server.kill();
 }
 
