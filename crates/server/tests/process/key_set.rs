@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use trunkline_auth::{NewToken, Signer};
 use trunkline_model::Timestamp;
@@ -15,6 +15,7 @@ use trunkline_model::Timestamp;
 use crate::client::Client;
 use crate::http::ask;
 use crate::patience::until;
+use crate::secure::Authority;
 use crate::server::{Folder, Server};
 
 const FIRST: [&str; 2] = [
@@ -35,22 +36,32 @@ struct Provider {
 
 impl Provider {
     async fn start(status: u16, set: &Value) -> Self {
+        Self::speaking(None, status, set).await
+    }
+
+    /// One that speaks TLS, if there is an authority.
+    async fn speaking(tls: Option<&Authority>, status: u16, set: &Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let url = format!("http://{}/jwks.json", listener.local_addr().expect("it is bound"));
+        let (tls, scheme) = (tls.map(Authority::acceptor), if tls.is_some() { "https" } else { "http" });
+        let url = format!("{scheme}://{}/jwks.json", listener.local_addr().expect("it is bound"));
         let answer = Arc::new(Mutex::new((status, set.to_string())));
         let asked = Arc::new(AtomicUsize::new(0));
         let (answering, counting) = (Arc::clone(&answer), Arc::clone(&asked));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let mut head = [0; 4_096];
-                // One small request, one answer.
-                let _ = stream.read(&mut head).await;
                 let (status, body) = answering.lock().expect("nobody panics").clone();
                 let answer = format!(
                     "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                     body.len()
                 );
-                let _ = stream.write_all(answer.as_bytes()).await;
+                match &tls {
+                    None => tell(&mut stream, &answer).await,
+                    Some(tls) => {
+                        // Who does not trust us goes.
+                        let Ok(mut stream) = tls.accept(stream).await else { continue };
+                        tell(&mut stream, &answer).await;
+                    }
+                }
                 counting.fetch_add(1, Ordering::SeqCst);
             }
         });
@@ -71,6 +82,14 @@ impl Provider {
             self.url
         )
     }
+}
+
+/// One small request, one answer.
+async fn tell(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &str) {
+    let mut head = [0; 4_096];
+    let _ = stream.read(&mut head).await;
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
 }
 
 /// The public key as a set has it (RFC 8037): the last 32 bytes of what is in the PEM.
@@ -191,4 +210,23 @@ async fn keys_are_rotated_and_an_outage_takes_none_away() {
     assert_eq!(connect(&server, &token("one", FIRST)).await["code"], "not_available");
     let welcome = connect(&server, &token("two", SECOND)).await;
     assert_eq!(welcome["type"], "welcome", "{welcome}");
+}
+
+/// Keys are taken from whom the system trusts to be who the URL says, and from nobody else.
+#[tokio::test]
+async fn a_set_is_fetched_over_https_from_whom_the_system_trusts() {
+    let (theirs, others) = (Authority::new(), Authority::new());
+    let provider = Provider::speaking(Some(&theirs), 200, &json!({ "keys": [jwk("one", FIRST)] })).await;
+    let folder = Folder::with_config(&provider.config());
+    let roots = |authority: &Authority| folder.write("roots.pem", authority.pem()).display().to_string();
+    let trusting = Server::with_environment(&folder, &[("SSL_CERT_FILE", &roots(&theirs))], &[]);
+    let welcome = connect(&trusting, &token("one", FIRST)).await;
+    assert_eq!(welcome["user"], "ann", "{welcome}");
+    trusting.kill();
+    let (server, asked) =
+        (Server::with_environment(&folder, &[("SSL_CERT_FILE", &roots(&others))], &[]), provider.asked());
+    server.has_said("invalid peer certificate").await;
+    let refused = connect(&server, &token("one", FIRST)).await;
+    assert_eq!((&refused["code"], provider.asked()), (&json!("not_available"), asked), "{refused}");
+    server.kill();
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::client::Client;
 use crate::patience::soon;
@@ -68,6 +69,17 @@ impl Authority {
         let folder = Folder::with_config(&format!("{config}\n{TLS}"));
         self.server().write(&folder);
         folder
+    }
+
+    /// What speaks TLS as a server of this machine.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let Certified { chain, key } = self.server();
+        let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        TlsAcceptor::from(Arc::new(config.expect("they belong together")))
     }
 
     fn client_config(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&[u8]]) -> ClientConfig {
