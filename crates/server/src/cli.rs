@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::DEFAULT_DATA;
+
 /// A real-time server: channels with history that clients can resume, in one binary.
 #[derive(Parser, Debug)]
 #[command(
@@ -122,9 +124,12 @@ pub(crate) enum TokenVerb {
 
 #[derive(Args, Debug)]
 pub(crate) struct TokenNewOptions {
-    /// The TOML file with the secret.
+    /// The TOML file with the secret. Without one the key of `trunkline dev` counts.
     #[arg(long, value_name = "FILE", env = "TRUNKLINE_CONFIG")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
+    /// The directory where `trunkline dev` keeps its data.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, env = "TRUNKLINE_DATA")]
+    pub(crate) data: PathBuf,
     /// Who the user is (`sub`).
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -165,7 +170,7 @@ pub(crate) struct BackupOptions {
     /// The file to be made; it must not be there.
     pub(crate) to: PathBuf,
     /// The directory of the database.
-    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, env = "TRUNKLINE_DATA")]
     pub(crate) data: PathBuf,
 }
 
@@ -174,7 +179,7 @@ pub(crate) struct RestoreOptions {
     /// The backup; it stays as it is.
     pub(crate) from: PathBuf,
     /// The directory to be made; it must not hold a database.
-    #[arg(long, value_name = "DIR", default_value = "./trunkline-data", env = "TRUNKLINE_DATA")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, env = "TRUNKLINE_DATA")]
     pub(crate) data: PathBuf,
 }
 

@@ -105,6 +105,9 @@ kind = "signal"
 presence = "full"
 "#;
 
+/// Where data is if nothing is said.
+pub(crate) const DEFAULT_DATA: &str = "./trunkline-data";
+
 /// For whom a server is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
@@ -168,7 +171,7 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))),
-            data: PathBuf::from("./trunkline-data"),
+            data: PathBuf::from(DEFAULT_DATA),
             workers: None,
             local: false,
             origins: Vec::new(),

@@ -21,6 +21,7 @@ mod cli;
 mod config;
 mod copies;
 mod credentials;
+mod dev_key;
 mod door;
 mod dto;
 mod entrance;

@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Failure, ServerOptions};
-use crate::config::{Configuration, Drain, Mode, Settings};
+use crate::config::{Configuration, DEFAULT_DATA, Drain, Mode, Settings};
+use crate::dev_key;
 use crate::listen::{Bound, Listen};
 use crate::log::Log;
 use crate::running::{Server, start};
@@ -46,6 +47,7 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     let tls = load_tls(&settings)?;
     let Bound { listener, at, file } = settings.server.listen.bind()?;
     let place = Place { at, is_encrypted: tls.is_some() };
+    let has_own_key = dev_key::is_wanted(&settings, mode);
     let mut server = start(settings, configuration, log, listener, tls)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before it is announced: whoever reads that it is ready may end it at once.
@@ -61,7 +63,7 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     }
     drop(entered);
     match mode {
-        Mode::Dev => announce_dev(&place, &data)?,
+        Mode::Dev => announce_dev(&place, &data, has_own_key)?,
         Mode::Serve => announce_serve(&place, &data)?,
     }
     runtime.block_on(wait_for_end(&mut server, &mut signals));
@@ -141,7 +143,8 @@ fn announce_serve(place: &Place, data: &Path) -> io::Result<()> {
     out.flush()
 }
 
-fn announce_dev(place: &Place, data: &Path) -> io::Result<()> {
+/// `has_own_key`: it takes tokens that the command line makes without a configuration.
+fn announce_dev(place: &Place, data: &Path, has_own_key: bool) -> io::Result<()> {
     let database = data.join("trunkline.db");
     let (http, ws) = (place.http(), place.ws());
     let mut out = io::stdout().lock();
@@ -156,6 +159,11 @@ fn announce_dev(place: &Place, data: &Path) -> io::Result<()> {
         let program = own_name();
         writeln!(out, "  try:  {program} sub chat:lobby{server}")?;
         writeln!(out, "        {program} pub chat:lobby '{{\"text\":\"Hi\"}}'{server}")?;
+        if has_own_key {
+            let is_default = data == Path::new(DEFAULT_DATA);
+            let data = if is_default { String::new() } else { format!(" --data {}", data.display()) };
+            writeln!(out, "        {program} token new --user ann{data}")?;
+        }
     }
     writeln!(out, "ready {}", place.ready())?;
     out.flush()

@@ -20,7 +20,7 @@ use crate::refused::Refused;
 use crate::rpc::Application;
 use crate::tls::Tls;
 use crate::upgrade::Terms;
-use crate::{files, process};
+use crate::{dev_key, files, process};
 
 /// How much of the memory that there is may be used before nobody else is let in, if nothing else is said.
 const MEMORY_PERCENT: u64 = 85;
@@ -32,13 +32,19 @@ const MEMORY_FREE_PERCENT: u64 = 95;
 /// # Errors
 /// The settings cannot be met: by the system, the disk, or in themselves.
 pub(crate) fn start(
-    settings: Settings,
+    mut settings: Settings,
     configuration: Configuration,
     log: Log,
     listener: Listener,
     tls: Option<Arc<Tls>>,
 ) -> anyhow::Result<Server> {
     let caps = Arc::new(caps(&settings)?);
+    let inboxes = Inboxes::new(settings.server.workers.unwrap_or_else(cores));
+    let kept = Options { retentions: Retentions::from(&settings.namespaces), ..Options::default() };
+    let store = Arc::new(SqliteStore::open(&settings.server.data, inboxes.sink(), kept)?);
+    let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
+    // It is kept beside the database, in a directory that is there now.
+    dev_key::add(&mut settings, configuration.mode).map_err(anyhow::Error::msg)?;
     let Settings { namespaces, compression, rpc, auth, server, limits, admin, .. } = settings;
     let room = ChannelName::parse("room:x").expect("a valid name");
     let terms = Terms {
@@ -48,10 +54,6 @@ pub(crate) fn start(
     };
     let application = rpc.map(|rpc| Application::new(rpc.url, caps.call_answer_max)).transpose();
     let application = application.map_err(|error| anyhow::anyhow!("[rpc]: {error}"))?;
-    let inboxes = Inboxes::new(server.workers.unwrap_or_else(cores));
-    let kept = Options { retentions: Retentions::from(&namespaces), ..Options::default() };
-    let store = Arc::new(SqliteStore::open(&server.data, inboxes.sink(), kept)?);
-    let key = store.get_or_create("session-key", new_key).context("the session key could not be read")?;
     let door = ServerDoor::new(&key, auth).map_err(|error| anyhow::anyhow!("[auth.jwks]: {error}"))?;
     let meters = inboxes.meters();
     let refusals = Arc::clone(&meters.refusals);
@@ -158,7 +160,8 @@ impl Server {
 
     /// How many settings have changed.
     fn take_over(&mut self) -> Result<usize, String> {
-        let (settings, changed) = self.configuration.read_again(&self.caps)?;
+        let (mut settings, changed) = self.configuration.read_again(&self.caps)?;
+        dev_key::add(&mut settings, self.configuration.mode)?;
         let namespaces = Arc::new(settings.namespaces);
         self.log.configure(&settings.log);
         self.drain = settings.server.drain;

@@ -10,17 +10,19 @@ use trunkline_model::{Capabilities, Capability, ChannelName, ChannelPattern, Gra
 
 use crate::cli::{Failure, ServerOptions, TokenNewOptions, TokenShowOptions};
 use crate::config::{Mode, Settings};
-use crate::units;
+use crate::{dev_key, units};
 
 /// Prints a token that the servers of this configuration take.
 pub(crate) fn new(options: &TokenNewOptions) -> anyhow::Result<()> {
-    let settings = read(&options.config)?;
-    let auth = &settings.auth;
+    let auth = match &options.config {
+        Some(config) => read(config)?.auth,
+        None => dev_key::load(&options.data).map_err(Failure::Usage)?,
+    };
     let Some(signer) = auth.signers.first() else {
+        let config = options.config.as_deref().unwrap_or(Path::new("this")).display();
         let message = format!(
-            "{} has no key to sign with: of [[auth.keys]] those with a `secret` or a `secret_file` can; whoever has a private \
-             key signs with that",
-            options.config.display()
+            "{config} has no key to sign with: of [[auth.keys]] those with a `secret` or a `secret_file` can; whoever has a \
+             private key signs with that"
         );
         return Err(Failure::Usage(message).into());
     };

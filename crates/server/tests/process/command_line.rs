@@ -1,6 +1,7 @@
 //! `trunkline pub` and `trunkline sub` as a person or a script runs them.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use rustix::process::Signal;
@@ -216,4 +217,42 @@ async fn a_server_says_where_it_is() {
     assert_eq!(output.status.code(), Some(0), "{:?}", texts(&output));
     rustix::process::kill_process(pid, Signal::INT).expect("it runs");
     assert_eq!(finish(child).await.status.code(), Some(0));
+}
+
+/// Tokens can be tried without a configuration: the key is made at random, for its owner alone, and kept.
+#[tokio::test]
+async fn dev_takes_tokens_that_need_no_configuration() {
+    let folder = Folder::new();
+    let data = folder.data();
+    let data = data.to_str().expect("UTF-8");
+    let new = async || run(&["token", "new", "--user", "ann", "--data", data], "").await;
+    let early = new().await;
+    assert_eq!(early.status.code(), Some(2));
+    let (_, said) = texts(&early);
+    assert!(said.contains("token.key") && said.contains("`trunkline dev` makes one"), "{said}");
+    let server = Server::start(&folder);
+    let mode = std::fs::metadata(folder.data().join("token.key")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let token = texts(&new().await).0.trim().to_owned();
+    let user = async |server: &Server, token: &str| {
+        let mut client = Client::open(server).await;
+        client.ask(json!({ "type": "connect", "token": token })).await
+    };
+    assert_eq!(user(&server, &token).await["user"], "ann");
+    server.signal(Signal::HUP);
+    server.has_said("nothing has changed").await;
+    assert_eq!(user(&server, &token).await["user"], "ann", "when the configuration was read again");
+    server.kill();
+    let server = Server::start(&folder);
+    assert_eq!(user(&server, &token).await["user"], "ann", "after a restart");
+    let (out, _) = check(&server, &["pub", "chat:c", "1", "--token", &token], "", 0).await;
+    assert_eq!(out, "published to chat:c #1\n");
+    let others = Server::start(&Folder::new());
+    assert_eq!(user(&others, &token).await["code"], "unauthorized", "each has its own");
+    server.kill();
+    // One whose key cannot be used says which file it is.
+    folder.write("data/token.key", "short");
+    let refused = run(&["dev", "--data", data, "--listen", "127.0.0.1:0"], "").await;
+    let (_, said) = texts(&refused);
+    assert!(!refused.status.success() && said.contains("token.key") && said.contains("32"), "{said}");
 }
