@@ -29,7 +29,7 @@ impl Settings {
         if options.config.is_none() && layers.namespaces().is_empty() {
             let message = format!(
                 "`trunkline serve` needs a configuration that says who may do what:\n{EXAMPLE}\n  trunkline serve --config \
-                 trunkline.toml\n\n`trunkline dev` needs none, and is open to everyone on this machine"
+                 trunkline.toml\n\nThat is for this machine; for others it takes a certificate, too (`[server.tls]`). `trunkline dev` needs none, and is open to everyone on this machine"
             );
             return Err(Failure::Usage(message));
         }

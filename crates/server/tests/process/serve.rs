@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::client::Client;
 use crate::http::ask;
 use crate::raw::{Raw, TEXT};
+use crate::secure::Authority;
 use crate::server::{Folder, Server, run};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -53,6 +54,32 @@ async fn without_a_configuration_it_says_what_to_write() {
     // What it says to write is something to start with.
     let folder = folder(example);
     Server::serve(&folder).kill();
+}
+
+/// The configuration that the how-to begins with, and nothing else.
+#[tokio::test]
+async fn the_ten_lines_of_the_how_to_serve_with_tls_and_tokens() {
+    let page = include_str!("../../../../docs/how-to/serve.md");
+    let (_, rest) = page.split_once("```toml\n").expect("there is one");
+    let (example, _) = rest.split_once("```").expect("it ends");
+    assert_eq!(example.lines().count(), 10, "{example}");
+    let (authority, folder) = (Authority::new(), folder(example));
+    authority.server().write(&folder);
+    let server = Server::with(&folder, &["serve", "--listen", "127.0.0.1:0"]);
+    let config = folder.path().join("config.toml");
+    let made = run(&["token", "new", "--user", "ann", "--config", config.to_str().expect("UTF-8")], "").await;
+    let token = String::from_utf8(made.stdout).expect("UTF-8").trim().to_owned();
+    let mut nobody = authority.client(&server).await;
+    let refused = nobody.ask(json!({ "type": "connect" })).await;
+    assert_eq!(refused["code"], "unauthorized", "{refused}");
+    let mut ann = authority.client(&server).await;
+    let welcome = ann.ask(json!({ "type": "connect", "token": token })).await;
+    assert_eq!(welcome["user"], "ann", "{welcome}");
+    let subscribed = ann.ask(json!({ "type": "subscribe", "channel": "chat:lobby" })).await;
+    assert_eq!(subscribed["type"], "subscribed", "{subscribed}");
+    ann.publish("chat:lobby", &json!("hi")).await;
+    assert_eq!(ann.next().await["data"], "hi");
+    server.kill();
 }
 
 #[tokio::test]
