@@ -287,7 +287,8 @@ impl Worker {
     pub(crate) fn begin_drain(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Settling(self.clock.now().uptime + self.limits.shutdown_timeout);
-            self.drain.send_replace(true);
+            // Perhaps they know already.
+            self.drain.send_if_modified(|drain| !std::mem::replace(drain, true));
         }
     }
 

@@ -1,6 +1,8 @@
 //! The HTTP API under `/api/v1`: a channel's messages, read and published.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -19,6 +21,9 @@ use crate::credentials;
 use crate::door::ServerDoor;
 use crate::dto::MessagesQuery;
 use crate::problem::Problem;
+
+/// When a page may be asked for again that there was no memory for.
+const CROWDED_RETRY: Duration = Duration::from_secs(5);
 
 /// The channel in the path.
 pub(crate) struct Channel(ChannelName);
@@ -40,9 +45,15 @@ pub(crate) async fn messages(
     Channel(channel): Channel,
     caller: Caller,
     Extension(worker): Extension<Handle>,
+    Extension(crowded): Extension<Arc<AtomicBool>>,
     query: Result<Query<MessagesQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    if crowded.load(Ordering::Relaxed) {
+        let message =
+            "the server has as much memory in use as `limits.memory` allows, and a page would take more";
+        return Err(Problem::new(Fault::new(ErrorCode::NotAvailable, message).retry_in(CROWDED_RETRY)));
+    }
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let query = HistoryQuery {
         channel,

@@ -40,16 +40,30 @@ impl HalfOpen {
     /// One more; and what is told when its time is over before its time. For those who have waited too long it is.
     pub(crate) fn enter(&self, now: Instant) -> (Ticket, Arc<Notify>) {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        while list.each.len() >= self.max
-            && let Some(oldest) = list.each.first_entry()
-            && now.saturating_duration_since(oldest.get().0) >= PATIENCE_MIN
-        {
-            oldest.remove().1.notify_one();
-        }
+        list.end_oldest(self.max, now);
         let (id, over) = (list.next, Arc::new(Notify::new()));
         list.next += 1;
         list.each.insert(id, (now, Arc::clone(&over)));
         (Ticket { list: Arc::clone(&self.list), id }, over)
+    }
+}
+
+impl HalfOpen {
+    /// Ends those that have waited too long, if they are too many. Where there is no place for anybody else nobody enters,
+    /// so it is to be called now and then.
+    pub(crate) fn look(&self, now: Instant) {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).end_oldest(self.max, now);
+    }
+}
+
+impl List {
+    fn end_oldest(&mut self, max: usize, now: Instant) {
+        while self.each.len() >= max
+            && let Some(oldest) = self.each.first_entry()
+            && now.saturating_duration_since(oldest.get().0) >= PATIENCE_MIN
+        {
+            oldest.remove().1.notify_one();
+        }
     }
 }
 
@@ -83,7 +97,10 @@ mod tests {
         drop(fifth);
         let sixth = enter(9_000);
         assert!(!is_over(&fourth.1) && !is_over(&sixth.1), "who is through makes room");
-        drop((first, second, third, fourth, sixth));
+        let seventh = enter(9_100);
+        half_open.look(start + Duration::from_secs(11));
+        assert!(is_over(&sixth.1) && !is_over(&seventh.1), "as many go as are too many");
+        drop((first, second, third, fourth, sixth, seventh));
         assert!(half_open.list.lock().expect("nobody panics").each.is_empty(), "nothing is kept");
     }
 }

@@ -58,6 +58,10 @@ pub(crate) struct Shared {
     pub(crate) users: Arc<Places<UserName>>,
     pub(crate) origins: Origins,
     pub(crate) ready: Readiness,
+    /// Those who have asked for nothing yet.
+    pub(crate) half_open: HalfOpen,
+    /// Whether there is no memory for others, or for large answers.
+    pub(crate) crowded: Arc<AtomicBool>,
     pub(crate) administrators: Administrators,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Arc<Refusals>,
@@ -92,7 +96,8 @@ impl Http {
         shared: Shared,
     ) -> Self {
         let ServerSettings { local, echo, pages, proxy_protocol, .. } = *server;
-        let Shared { door, addresses, origins, ready, administrators, metrics, refusals, .. } = shared;
+        let Shared { door, addresses, origins, ready, administrators, metrics, refusals, half_open, .. } =
+            shared;
         let entrance = Entrance {
             tls,
             proxy_protocol,
@@ -128,6 +133,7 @@ impl Http {
             .layer(axum::Extension(entrance.proxies.clone()))
             .layer(axum::Extension(terms))
             .layer(axum::Extension(door))
+            .layer(axum::Extension(shared.crowded))
             .layer(axum::Extension(Arc::clone(&refusals)))
             .layer(middleware::from_fn(move |request, next| guard.clone().guard(request, next)))
             .layer(middleware::from_fn(http2::read_rest))
@@ -135,8 +141,6 @@ impl Http {
             .layer(middleware::from_fn(move |request, next| counting.clone().count(request, next)));
         let waits =
             Waits { head: limits.handshake_timeout, write: limits.write_timeout, ping: limits.ping_interval };
-        // The other half is for those who say what they want.
-        let half_open = HalfOpen::up_to((limits.connections / 2).max(1));
         Self { router, entrance, half_open, waits }
     }
 }
@@ -150,13 +154,14 @@ impl HttpServer for Http {
     ) -> Pin<Box<dyn Future<Output = ()>>> {
         let (entrance, waits) = (self.entrance.clone(), self.waits);
         let router = self.router.clone();
+        let refusal = self.refusal();
         let (ticket, over) = self.half_open.enter(Instant::now());
         let refusals = Arc::clone(&entrance.refusals);
         let served = async move {
             let entered = tokio::select! {
-                entered = entrance.enter(socket, FULL) => entered,
+                entered = entrance.enter(socket, refusal) => entered,
                 // Nothing was asked yet.
-                _ = drain.wait_for(|drain| *drain) => None,
+                () = begun(&mut drain) => None,
             };
             let Some(Entered { stream, peer, place }) = entered else { return };
             let refusals = Arc::clone(&entrance.refusals);
@@ -184,6 +189,13 @@ impl HttpServer for Http {
         // Who waits for a handshake would not understand it.
         if self.entrance.speaks_plainly() { FULL } else { b"" }
     }
+}
+
+/// Waits until the end has begun. What `wait_for` gives is a lock, which nobody may keep: who wants to tell of the end once
+/// more would wait for it, on this very thread.
+pub(crate) async fn begun(drain: &mut watch::Receiver<bool>) {
+    // Without a sender the worker is gone.
+    drop(drain.wait_for(|drain| *drain).await);
 }
 
 /// Answers what comes by one connection, which is half open up to then.
@@ -228,7 +240,7 @@ async fn serve_http1(
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let result = tokio::select! {
         result = served.as_mut() => result,
-        _ = drain.wait_for(|drain| *drain) => {
+        () = begun(&mut drain) => {
             served.as_mut().graceful_shutdown();
             served.await
         }

@@ -21,11 +21,11 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
-use crate::http::{Answers, HEAD_SIZE_MAX, Waits};
+use crate::http::{Answers, HEAD_SIZE_MAX, Waits, begun};
 use crate::patient::Patient;
 
 /// Requests of one connection at a time. Further ones are refused with `REFUSED_STREAM`, and may be asked again. Not fewer
@@ -38,6 +38,9 @@ const REFUSALS_MAX: usize = 256;
 /// What may be on its way to us before it is read, in bytes: of one request, and of a connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
+/// Requests of one connection that are answered at a time; the others wait for their turn. An answer is held until the
+/// client has taken it, and a page has up to 1 MiB.
+const ANSWERS_MAX: usize = 4;
 /// Bytes of one answer that wait for a client.
 const SEND_BUFFER_MAX: usize = 64 << 10;
 /// How long a request may take from its head to the end of its answer, the client's share of it included. Then it is reset.
@@ -75,7 +78,7 @@ pub(crate) async fn serve(
     let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = served.as_mut() => Some(ended),
-        _ = drain.wait_for(|drain| *drain) => None,
+        () = begun(&mut drain) => None,
         () = streams.nothing_asked(waits.head) => None,
     };
     let ended = match ended {
@@ -145,12 +148,20 @@ impl HttpBody for Lent {
 #[derive(Clone, Default)]
 struct Streams(Rc<State>);
 
-#[derive(Default)]
 struct State {
     open: Cell<usize>,
     asked: Cell<bool>,
     /// One has ended.
     ended: Notify,
+    /// To be answered.
+    turns: Semaphore,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (open, asked, ended) = (Cell::default(), Cell::default(), Notify::default());
+        Self { open, asked, ended, turns: Semaphore::new(ANSWERS_MAX) }
+    }
 }
 
 impl Streams {
@@ -182,7 +193,11 @@ where
         self.0.open.set(self.0.open.get() + 1);
         let open = Open(Rc::clone(&self.0));
         tokio::task::spawn_local(async move {
-            if timeout(STREAM_TIMEOUT, stream).await.is_err() {
+            let answered = async {
+                let _turn = open.0.turns.acquire().await;
+                stream.await;
+            };
+            if timeout(STREAM_TIMEOUT, answered).await.is_err() {
                 tracing::debug!("a request over HTTP/2 took too long");
             }
             drop(open);

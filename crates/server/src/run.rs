@@ -213,6 +213,7 @@ async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
                 }
                 server.look_at_memory();
                 server.refused.look(Instant::now());
+                server.shared.half_open.look(Instant::now());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A running server: what it is made of, and what of it can be changed while it runs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
 use trunkline_backend::{Retentions, Store};
@@ -12,6 +13,7 @@ use crate::admin::{AdminServer, Administrators};
 use crate::cli::Failure;
 use crate::config::{Configuration, Drain, FRAME_PER_MESSAGE, LimitSettings, Settings};
 use crate::door::{KEY_SIZE, ServerDoor};
+use crate::half_open::HalfOpen;
 use crate::http::{Http, Readiness, Shared};
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -63,6 +65,9 @@ pub(crate) fn start(
         users: Arc::new(Places::up_to(limits.connections_per_user)),
         origins: Origins::new(server.origins.clone(), Arc::clone(&refusals)),
         ready: Readiness::default(),
+        // The other half of all places is for those who say what they want.
+        half_open: HalfOpen::up_to((caps.connections / 2).max(1)),
+        crowded: Arc::default(),
         administrators: Administrators::new(admin.token, server.local, Arc::clone(&refusals)),
         metrics: Metrics::of(meters.clone()),
         refusals,
@@ -156,6 +161,7 @@ impl Server {
     pub(crate) fn look_at_memory(&mut self) {
         let crowded = self.memory.is_crowded();
         self.node.set_crowded(crowded);
+        self.shared.crowded.store(crowded, Ordering::Relaxed);
     }
 
     /// How many settings have changed.

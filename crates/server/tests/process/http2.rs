@@ -1,5 +1,7 @@
 //! HTTP/2 behind TLS: the API and the pages, no WebSockets, and connections that say nothing or ask for too much.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
-use crate::patience::soon;
+use crate::patience::{soon, until};
 use crate::secure::{Authority, DEADLINE};
 use crate::server::Server;
 
@@ -146,6 +148,42 @@ async fn a_connection_on_which_nothing_is_asked_is_ended() {
     let _ = soon("the end of the line", silent.read_to_end(&mut rest)).await;
     assert!(begun.elapsed() >= DEADLINE.mul_f32(0.9), "{:?}", begun.elapsed());
     drop(polite.sender);
+}
+
+/// Who takes nothing of its answers makes the server hold few of them.
+#[tokio::test]
+async fn few_answers_are_held_for_a_client_that_takes_none() {
+    let authority = Authority::new();
+    let folder = authority.folder("");
+    let server = Server::start(&folder);
+    let stream = choose_http2(&authority, &server).await;
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let opened: (SendRequest<Full<Bytes>>, Connection<_, _, _>) =
+        soon("a preface", builder.handshake(TokioIo::new(stream))).await.expect("it is open");
+    let (mut sender, connection) = opened;
+    let driven = tokio::spawn(connection);
+    let heads = Arc::new(AtomicUsize::new(0));
+    let mut asked = Vec::new();
+    for _ in 0..40 {
+        soon("room for a request", sender.ready()).await.expect("the line is open");
+        let request = Request::get("https://localhost/health/live").body(Full::default()).expect("a request");
+        let (answer, heads) = (sender.send_request(request), Arc::clone(&heads));
+        asked.push(tokio::spawn(async move {
+            let answer = answer.await;
+            heads.fetch_add(1, Ordering::SeqCst);
+            answer
+        }));
+    }
+    let count = || heads.load(Ordering::SeqCst);
+    until("the first answers begin", || (count() >= 4).then_some(())).await;
+    let mut other = Http2::connect(&authority, &server).await;
+    for _ in 0..100 {
+        assert_eq!(other.get("https://localhost/health/live").await.0, StatusCode::OK, "others are answered");
+    }
+    assert_eq!(count(), 4, "of 40");
+    driven.abort();
+    drop(asked);
 }
 
 /// Not even where all that there is to say is written down.

@@ -93,6 +93,26 @@ async fn of_many_that_say_nothing_the_oldest_go_first() {
     server.kill();
 }
 
+/// Not even if they have all of them.
+#[tokio::test]
+async fn those_that_say_nothing_do_not_keep_everybody_else_out() {
+    let folder = Folder::with_config("[limits]\nconnections = 8\nhandshake = \"60s\"\n");
+    let server = Server::start(&folder);
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(Raw::connect(&server).await);
+    }
+    let mut answered = false;
+    while !answered {
+        // The place of one that was refused is free when both sides know it.
+        let mut raw = Raw::connect(&server).await;
+        raw.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        answered = raw.response().await.is_some_and(|response| response.status == 200);
+    }
+    server.has_said("reason=\"half_open\"").await;
+    server.kill();
+}
+
 /// At most once in a while, with how often.
 #[tokio::test]
 async fn what_clients_are_refused_is_told_to_the_log() {

@@ -168,6 +168,36 @@ async fn publishes_that_were_read_are_answered_before_the_end() {
     }
 }
 
+/// Requests that do not come to an end, neither theirs nor ours, hold nobody up: not those who follow on the same worker, and
+/// not the end.
+#[tokio::test]
+async fn requests_that_are_not_finished_do_not_hold_up_the_end() {
+    let folder = Folder::with_config("[server]\ndrain = { within = \"1s\" }\n");
+    let server = Server::with_workers(&folder, 1);
+    let mut client = Client::open(&server).await;
+    client.ask(json!({ "type": "subscribe", "channel": "chat:a" })).await;
+    let mut lines = Vec::new();
+    for half in [
+        "GET /health/live HTTP/1.1\r\nHost:",
+        "POST /api/v1/channels/chat:a/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: 100\r\n\r\n{",
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        raw.write(half.as_bytes()).await;
+        lines.push(raw);
+    }
+    // They are read once this is answered, which came after them.
+    assert_eq!(get(&server, "/health/live").await.status, 200);
+    server.signal(Signal::TERM);
+    assert_eq!(client.next().await["type"], "goaway");
+    let published = client.publish("chat:a", &json!("still here")).await;
+    assert_eq!(published["type"], "published", "{published}");
+    assert_eq!(client.next().await["data"], "still here");
+    assert_eq!(client.closed().await, 4503);
+    let (status, said) = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
 /// A new subscriber, and where the log stands.
 async fn listen(server: &Server) -> (u64, Client) {
     let mut client = Client::open(server).await;
