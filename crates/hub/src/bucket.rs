@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use trunkline_model::{Namespace, Rate};
+use trunkline_model::{Namespace, Publisher, Rate};
 
 use crate::input::SessionId;
 
@@ -33,23 +33,42 @@ impl Bucket {
     }
 }
 
-/// How much of the rates of namespaces each session has used up, of those that publish where there is a rate.
+/// Who publishes, as far as rates go.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Taker {
+    /// One connection.
+    Line(SessionId),
+    /// A user over HTTP, where each request is a session of its own.
+    User(Publisher),
+}
+
+/// How much of the rates of namespaces each has used up, of those that publish where there is a rate.
 #[derive(Debug, Default)]
-pub(crate) struct Buckets(HashMap<SessionId, Vec<(Arc<Namespace>, Bucket)>>);
+pub(crate) struct Buckets(HashMap<Taker, Vec<(Arc<Namespace>, Bucket)>>);
+
+/// So many users may be known before those are forgotten whose buckets are empty.
+const USERS_MIN: usize = 1_024;
 
 impl Buckets {
-    /// Counts a publish of `session` against the rate of its namespace.
+    /// Counts a publish of `taker` against the rate of its namespace.
     ///
     /// # Errors
     /// It comes too early by so much.
     pub(crate) fn take(
         &mut self,
-        session: SessionId,
+        taker: Taker,
         namespace: &Arc<Namespace>,
         now: Duration,
     ) -> Result<(), Duration> {
         let Some(rate) = namespace.rate else { return Ok(()) };
-        let buckets = self.0.entry(session).or_default();
+        // Nobody says when a user has gone. Twice as many as before, so that looking through them costs next to nothing.
+        if self.0.len() >= USERS_MIN && self.0.len() == self.0.capacity() {
+            let is_empty = |taker: &Taker, buckets: &[(_, Bucket)]| {
+                matches!(taker, Taker::User(_)) && buckets.iter().all(|(_, bucket)| bucket.empty_at <= now)
+            };
+            self.0.retain(|taker, buckets| !is_empty(taker, buckets));
+        }
+        let buckets = self.0.entry(taker).or_default();
         if let Some((_, bucket)) = buckets.iter_mut().find(|(known, _)| Arc::ptr_eq(known, namespace)) {
             return bucket.take(rate, now);
         }
@@ -59,9 +78,9 @@ impl Buckets {
         taken
     }
 
-    /// The session has ended.
+    /// The connection has ended.
     pub(crate) fn forget(&mut self, session: SessionId) {
-        self.0.remove(&session);
+        self.0.remove(&Taker::Line(session));
     }
 }
 
@@ -89,5 +108,17 @@ mod tests {
     #[test]
     fn what_is_refused_is_not_counted() {
         check(&[(0, 0), (0, 0), (0, 0), (10, 90), (20, 80), (30, 70), (100, 0)]);
+    }
+
+    #[test]
+    fn users_are_forgotten_when_their_buckets_are_empty() {
+        let namespace =
+            Arc::new(Namespace { rate: Some(RATE), ..Namespace::of_kind(trunkline_model::Kind::Log) });
+        let mut buckets = Buckets::default();
+        for user in 0..100_000_u64 {
+            let taker = Taker::User(Publisher::new(&user.to_string()));
+            buckets.take(taker, &namespace, Duration::from_millis(user)).expect("it is the first");
+        }
+        assert!(buckets.0.len() < 4 * USERS_MIN, "{} of 100000", buckets.0.len());
     }
 }

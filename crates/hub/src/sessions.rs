@@ -26,7 +26,7 @@ use trunkline_model::{
 
 use crate::access::permit_publish;
 use crate::answers::{RETRY, too_fast};
-use crate::bucket::Buckets;
+use crate::bucket::{Buckets, Taker};
 use crate::checks::{
     check_author, check_connect, check_history, check_publish, check_subscribe, namespace_of,
 };
@@ -673,6 +673,9 @@ impl Sessions {
         }
         let Some(bearer) = session.bearer(&publish.channel) else { return Outcome::Done };
         let floor = bearer.floor(&publish.channel);
+        // The backend, which has no name, has no rate over HTTP.
+        let by_request = bearer.identity.session.is_none() && bearer.identity.named;
+        let taker = if by_request { Taker::User(bearer.identity.publisher.clone()) } else { Taker::Line(id) };
         let permitted = namespaces
             .of(&publish.channel)
             .map_or(Ok(()), |namespace| permit_publish(&bearer, namespace, &publish));
@@ -680,7 +683,7 @@ impl Sessions {
             permitted?;
             check_target(publish.reference, floor)?;
             check_publish(&publish, namespace, now)?;
-            let counted = self.buckets.take(id, namespace, now.uptime);
+            let counted = self.buckets.take(taker, namespace, now.uptime);
             counted
                 .map_err(|wait| too_fast("this connection publishes to the namespace", namespace.rate, wait))
         });

@@ -110,6 +110,24 @@ async fn those_that_say_nothing_do_not_keep_everybody_else_out() {
         answered = raw.response().await.is_some_and(|response| response.status == 200);
     }
     server.has_said("reason=\"half_open\"").await;
+    assert!(!server.said_so_far().contains("reason=\"handshake\""), "long before their time was over");
+    server.kill();
+}
+
+/// Each request is a session of its own, but the rate is not.
+#[tokio::test]
+async fn a_user_has_a_rate_over_http_too() {
+    let rules = "publish = \"user\"\nlimits = { rate = \"1/h\", burst = 2 }";
+    let folder = Folder::with_config(&CONFIG.replace("publish = \"subscribers\"", rules));
+    let server = Server::with(&folder, &["serve", "--workers", "1"]);
+    let publish = async |user: &str| {
+        let bearer = format!("Bearer {}", bearer(user));
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        ask(&server, "POST", "/api/v1/channels/chat:a/messages", &headers, "{\"data\":1}").await.status
+    };
+    let statuses = [publish("ann").await, publish("ann").await, publish("ann").await];
+    assert_eq!(statuses, [200, 200, 429]);
+    assert_eq!(publish("bob").await, 200, "others are not concerned");
     server.kill();
 }
 
