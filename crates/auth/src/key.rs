@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use serde_json::Value;
 
 /// The fewest bytes that the secret of an HMAC has here: what RFC 7518, section 3.2 asks for HS256.
 pub const SECRET_MIN: usize = 32;
@@ -145,9 +146,15 @@ impl KeySet {
     /// # Errors
     /// [`InvalidKey::Set`] if it is no set at all.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidKey> {
-        let set: JwkSet = serde_json::from_slice(json).map_err(|error| InvalidKey::Set(error.to_string()))?;
-        let count = set.keys.len();
-        let keys: Vec<_> = set.keys.iter().filter_map(public_key).collect();
+        let mut set: Value =
+            serde_json::from_slice(json).map_err(|error| InvalidKey::Set(error.to_string()))?;
+        let Some(Value::Array(all)) = set.get_mut("keys").map(Value::take) else {
+            return Err(InvalidKey::Set("it has no list `keys`".to_owned()));
+        };
+        let count = all.len();
+        // One that is not even written right is as little use as one of an unknown kind.
+        let read = all.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        let keys: Vec<_> = read.filter_map(|key| public_key(&key)).collect();
         Ok(Self { skipped: count - keys.len(), keys })
     }
 }
@@ -156,6 +163,9 @@ impl KeySet {
 fn public_key(jwk: &Jwk) -> Option<Key> {
     use jsonwebtoken::Algorithm as A;
     if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+        return None;
+    }
+    if jwk.common.key_operations.as_ref().is_some_and(|all| !all.contains(&KeyOperations::Verify)) {
         return None;
     }
     let of_kind = match &jwk.algorithm {

@@ -381,9 +381,13 @@ fn of_a_set_what_can_be_used_is_used() {
     for_encryption["use"] = json!("enc");
     let secret = json!({ "kty": "oct", "k": BASE64.encode(SECRET), "alg": "HS256", "kid": "oct" });
     let unknown = json!({ "kty": "AKP", "kid": "pq" });
-    let set = json!({ "keys": [jwk(RSA_PRIVATE, "one"), for_encryption, secret, unknown] });
+    let (mut encrypts, mut misnamed) = (jwk(RSA_OTHER, "ops"), jwk(RSA_OTHER, "number"));
+    encrypts["key_ops"] = json!(["encrypt"]);
+    misnamed["kid"] = json!(5);
+    let keys = [json!(7), encrypts, jwk(RSA_PRIVATE, "one"), for_encryption, misnamed, secret, unknown];
+    let set = json!({ "keys": keys });
     let set = KeySet::parse(set.to_string().as_bytes()).expect("a set");
-    assert_eq!((set.keys.len(), set.skipped), (1, 3), "{set:?}");
+    assert_eq!((set.keys.len(), set.skipped), (1, 6), "{set:?}");
     let verifier = Verifier { keys: set.keys, ..Verifier::default() };
     let header = Header { kid: Some("one".to_owned()), ..Header::new(jsonwebtoken::Algorithm::RS256) };
     let key = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).expect("a key");

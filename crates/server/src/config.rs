@@ -29,6 +29,7 @@ use crate::dto::{
     NamespaceTable, PresenceWord, PublishWord, RpcTable, ServerTable, SlowWord, SubscribeWord,
 };
 use crate::listen::Listen;
+use crate::outgoing::shown;
 use crate::units;
 pub(crate) use admin::AdminSettings;
 pub(crate) use auth::AuthSettings;
@@ -322,8 +323,11 @@ impl Settings {
 
     fn apply(&mut self, layers: &Layers) -> Result<(), String> {
         let dir = layers.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let file: ConfigFile =
-            layers.table.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let file: ConfigFile = layers
+            .table
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| layers::discreet(error.message()))?;
         for (name, table) in &file.namespace {
             let checked =
                 namespace(name, table, self.rule).map_err(|error| format!("[namespace.{name}]: {error}"))?;
@@ -397,6 +401,13 @@ impl LimitSettings {
     }
 }
 
+/// Browsers leave out the port that goes without saying, and write the host in small letters.
+fn as_browsers_say(origin: &str) -> String {
+    let origin = origin.trim_end_matches('/').to_ascii_lowercase();
+    let usual = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(usual).map(str::to_owned).unwrap_or(origin)
+}
+
 impl ServerSettings {
     fn apply(&mut self, table: &ServerTable) -> Result<(), String> {
         if let Some(listen) = &table.listen {
@@ -414,6 +425,7 @@ impl ServerSettings {
                 matches!(uri.scheme_str(), Some("http" | "https"))
                     && matches!(uri.path(), "" | "/")
                     && uri.query().is_none()
+                    && !origin.contains('*')
             });
             if !is_origin {
                 return Err(format!(
@@ -421,7 +433,7 @@ impl ServerSettings {
                 ));
             }
         }
-        self.origins = table.origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
+        self.origins = table.origins.iter().map(|origin| as_browsers_say(origin)).collect();
         self.echo = table.echo.unwrap_or(self.echo);
         self.pages = table.pages.unwrap_or(self.pages);
         self.plaintext = table.plaintext.unwrap_or(self.plaintext);
@@ -464,7 +476,8 @@ fn compression(table: &CompressionTable) -> Result<Option<DeflateOptions>, Strin
 
 fn rpc(table: &RpcTable) -> Result<RpcSettings, String> {
     let given = &table.url;
-    let wrong = |why: &str| format!("url: {given:?} {why}; write one like \"http://127.0.0.1:9000/rpc\"");
+    let wrong =
+        |why: &str| format!("url: {:?} {why}; write one like \"http://127.0.0.1:9000/rpc\"", shown(given));
     let url: Uri = given.parse().map_err(|error| wrong(&format!("is not a URL ({error})")))?;
     match url.scheme_str() {
         Some("http") => {}

@@ -175,7 +175,10 @@ impl OneOrMore {
 
 /// `[[auth.keys]]`
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, like { algorithm = \"HS256\", secret_file = \"token.key\" }"
+)]
 pub(crate) struct TokenKeyTable {
     /// The one algorithm that it is for.
     pub(crate) algorithm: String,
@@ -196,7 +199,10 @@ impl fmt::Debug for TokenKeyTable {
 
 /// `[[auth.api_keys]]`
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, like { name = \"backend\", key_file = \"api.key\", allow = [] }"
+)]
 pub(crate) struct ApiKeyTable {
     /// What logs call it, and the scope of its idempotency keys.
     pub(crate) name: String,

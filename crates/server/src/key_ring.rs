@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use trunkline_auth::{Claims, Denied, Key, KeySet, Verifier};
 use trunkline_model::{ErrorCode, Fault, Timestamp};
 
-use crate::outgoing::{self, whole};
+use crate::outgoing::{self, shown, whole};
 
 /// The largest set that is read, in bytes.
 const SET_MAX: usize = 256 << 10;
@@ -127,7 +127,11 @@ impl KeyRing {
                     self.change(|sources| sources.fetched = set.keys);
                 }
                 Err(error) => {
-                    tracing::warn!(url = %settings.url, error, "the set of keys could not be fetched; those that are known stay");
+                    tracing::warn!(
+                        url = shown(&settings.url.to_string()),
+                        error,
+                        "the set of keys could not be fetched; those that are known stay"
+                    );
                 }
             }
             let has_set = succeeded || self.state().has_set;

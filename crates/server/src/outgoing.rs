@@ -56,8 +56,39 @@ pub(crate) fn client(url: &Uri, idle_max: usize) -> Result<Client, String> {
         .build(connector))
 }
 
+/// A URL as it may be said and logged: without a user, a password, or a query, which may hold secrets.
+pub(crate) fn shown(url: &str) -> String {
+    let (before, rest) = url.split_once("//").map_or(("", url), |(before, rest)| (before, rest));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let dots = if host.len() + path.len() < rest.len() { "…" } else { "" };
+    let slashes = if before.is_empty() { "" } else { "//" };
+    format!("{before}{slashes}{host}{path}{dots}")
+}
+
 /// An error with its causes, of which the first says next to nothing.
 pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_may_be_secret_in_a_url_is_not_shown() {
+        for (url, expect) in [
+            ("https://id.example.com/jwks.json", "https://id.example.com/jwks.json"),
+            ("http://a:SECRET@x/rpc?key=SECRET#SECRET", "http://x/rpc…"),
+            ("ftp://x?SECRET", "ftp://x…"),
+            ("SECRET@x", "x…"),
+            ("http://a@b@x", "http://x…"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expect);
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! A running server: what it is made of, and what of it can be changed while it runs.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use trunkline_backend::{Retentions, Store};
-use trunkline_model::{ChannelName, Limits};
+use trunkline_model::{ChannelName, Limits, Namespaces};
 use trunkline_node::{Door, Inboxes, Listener, Node, NodeConfig, Places, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
@@ -48,9 +48,9 @@ pub(crate) fn start(
     // It is kept beside the database, in a directory that is there now.
     dev_key::add(&mut settings, configuration.mode).map_err(anyhow::Error::msg)?;
     let Settings { namespaces, compression, rpc, auth, server, limits, admin, .. } = settings;
-    let room = ChannelName::parse("room:x").expect("a valid name");
+    let rooms = Arc::new(AtomicBool::new(has_rooms(&namespaces)));
     let terms = Terms {
-        rooms: namespaces.of(&room).is_some(),
+        rooms: Arc::clone(&rooms),
         compression: compression.is_some(),
         cookie: auth.cookie.as_deref().map(Arc::from),
     };
@@ -89,7 +89,7 @@ pub(crate) fn start(
     };
     let node = Node::start(config, inboxes).context("the workers could not be started")?;
     let refused = Refused::of(meters);
-    Ok(Server { node, configuration, log, caps, store, shared, admin, memory, refused, tls, drain })
+    Ok(Server { node, configuration, log, caps, rooms, store, shared, admin, memory, refused, tls, drain })
 }
 
 /// A running server, and what of it can be changed.
@@ -98,6 +98,8 @@ pub(crate) struct Server {
     configuration: Configuration,
     log: Log,
     caps: Arc<Limits>,
+    /// Whether there are any.
+    rooms: Arc<AtomicBool>,
     store: Arc<SqliteStore>,
     pub(crate) shared: Shared,
     /// What is still to be served on an address of its own.
@@ -142,7 +144,9 @@ impl Server {
     /// Reads the configuration anew and takes over what has changed: all of it, or nothing.
     pub(crate) fn reload(&mut self) {
         match self.take_over() {
-            Ok(0) => tracing::info!("the configuration was read again; nothing has changed"),
+            Ok(0) => tracing::info!(
+                "the configuration was read again; no setting has changed, files that they name are taken over"
+            ),
             Ok(changed) => tracing::info!(changed, "the configuration was read again and taken over"),
             Err(error) => {
                 tracing::error!("the configuration was read again, and nothing of it taken over: {error}")
@@ -178,9 +182,14 @@ impl Server {
         self.shared.origins.set(settings.server.origins);
         self.store.set_retentions(Retentions::from(&*namespaces));
         self.shared.door.configure(settings.auth);
+        self.rooms.store(has_rooms(&namespaces), Ordering::Relaxed);
         self.node.configure(&namespaces);
         Ok(changed)
     }
+}
+
+fn has_rooms(namespaces: &Namespaces) -> bool {
+    namespaces.of(&ChannelName::parse("room:x").expect("a valid name")).is_some()
 }
 
 fn cores() -> u16 {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request};
@@ -54,7 +55,7 @@ pub(crate) async fn room(
     Extension(terms): Extension<Terms>,
     request: Request,
 ) -> Response {
-    if !terms.rooms {
+    if !terms.rooms.load(Ordering::Relaxed) {
         let message = "there is no namespace \"room\" in the configuration, so there are no rooms";
         return Problem::new(Fault::new(ErrorCode::UnknownNamespace, message)).into_response();
     }
@@ -67,8 +68,8 @@ pub(crate) async fn room(
 /// What the configuration says about WebSockets.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    /// Whether the namespace `room` exists.
-    pub(crate) rooms: bool,
+    /// Whether the namespace `room` exists. One may come while the server runs.
+    pub(crate) rooms: Arc<AtomicBool>,
     /// Whether compression is agreed to, if a client offers it.
     pub(crate) compression: bool,
     /// The name of the cookie that may hold a token.

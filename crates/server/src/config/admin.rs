@@ -36,6 +36,11 @@ impl AdminSettings {
                 token.len()
             ));
         }
+        if let Some(token) = &token
+            && !token.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err("the token has characters that cannot stand in a header".to_owned());
+        }
         self.token = token.as_deref().map(AdminToken::new);
         if let Some(listen) = &table.listen {
             let wrong = |_| {

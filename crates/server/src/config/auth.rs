@@ -12,6 +12,7 @@ use trunkline_model::{Capability, ChannelPattern, Grant};
 use crate::door::ApiKey;
 use crate::dto::{ApiKeyTable, AuthTable, GrantTable, JwksTable, OneOrMore, TokenKeyTable};
 use crate::key_ring::JwksSettings;
+use crate::outgoing::shown;
 use crate::units;
 
 /// The farthest that clocks may be apart.
@@ -74,6 +75,13 @@ impl AuthSettings {
                 return Err(format!("leeway is {leeway}; it may be 0s to {} s", LEEWAY_MAX.as_secs()));
             }
         }
+        if let Some(name) = &table.cookie
+            && (name.is_empty() || !name.bytes().all(is_token))
+        {
+            return Err(format!(
+                "cookie: {name:?} is no name of a cookie: letters, digits, and !#$%&'*+-.^_`|~"
+            ));
+        }
         self.cookie = table.cookie.clone();
         self.jwks = table.jwks.as_ref().map(jwks).transpose().map_err(|error| format!("jwks: {error}"))?;
         let keys = table.keys.iter().enumerate();
@@ -99,8 +107,9 @@ impl AuthSettings {
 
 fn jwks(table: &JwksTable) -> Result<JwksSettings, String> {
     let given = &table.url;
-    let wrong =
-        |why: &str| format!("url: {given:?} {why}; write one like \"https://id.example.com/jwks.json\"");
+    let wrong = |why: &str| {
+        format!("url: {:?} {why}; write one like \"https://id.example.com/jwks.json\"", shown(given))
+    };
     let url: Uri = given.parse().map_err(|error| wrong(&format!("is not a URL ({error})")))?;
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -190,6 +199,11 @@ fn grant(table: &GrantTable) -> Result<Grant, String> {
         })
     };
     Ok(Grant { channels, can: table.can.iter().map(word).collect::<Result<_, _>>()? })
+}
+
+/// RFC 9110, section 5.6.2
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 pub(super) fn read(dir: &Path, file: &str) -> Result<Vec<u8>, String> {

@@ -280,7 +280,8 @@ pub(crate) const KEYS: &[Key] = &[
         .bounds("`\"1s\"` to `\"60s\"`")
         .at_start(),
     Key::of("auth.anonymous", Boolean, "whether one comes in without a token, as a guest. Where it is `false` the HTTP API asks for a key or a token, too")
-        .modes(Some("true"), Some("false")),
+        .modes(Some("true"), Some("false"))
+        .at_start(),
     Key::of("auth.issuer", OneOrMore, "a token's `iss` is one of these; any if not given"),
     Key::of(
         "auth.audience",
@@ -472,7 +473,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::of("namespace.*.limits.members", Number, "members of one channel; a subscribe of one more is `limit_exceeded`")
         .bounds("5,000 if not given; 1 to 100,000, with presence")
         .at_start(),
-    Key::of("namespace.*.limits.rate", Rate, "how fast one connection publishes to the namespace; more is `rate_limited`"),
+    Key::of("namespace.*.limits.rate", Rate, "how fast one connection publishes to the namespace, or one user over HTTP; more is `rate_limited`. Keys of the HTTP API have no rate"),
     Key::of("namespace.*.limits.burst", Number, "so many at once, after a pause; what comes in a second if not given")
         .bounds("1 to 100,000, with `limits.rate`"),
     Key::of("namespace.*.limits.channel_rate", Rate, "how fast all together publish to one channel"),

@@ -190,9 +190,21 @@ impl Layers {
 
 /// What is wrong, and where: not the line itself, which may hold a secret.
 pub(super) fn located(text: &str, error: &toml::de::Error) -> String {
-    let Some(span) = error.span() else { return error.message().to_owned() };
+    let Some(span) = error.span() else { return discreet(error.message()) };
     let (line, column) = position(text, span.start);
-    format!("line {line}, column {column}: {}", error.message())
+    format!("line {line}, column {column}: {}", discreet(error.message()))
+}
+
+/// What is wrong with the type of a value, without the value, which may be a secret: `invalid type: string "…", expected a
+/// table` says no more than `invalid type: string, expected a table`.
+pub(super) fn discreet(message: &str) -> String {
+    let cut = |start: &str| {
+        let (before, rest) = message.split_once(start)?;
+        let (value, expected) = rest.rsplit_once(", expected ")?;
+        let kind = value.split(['"', '`']).next().unwrap_or_default().trim();
+        Some(format!("{before}{start}{kind}, expected {expected}"))
+    };
+    cut("invalid type: ").or_else(|| cut("invalid value: ")).unwrap_or_else(|| message.to_owned())
 }
 
 fn position(text: &str, at: usize) -> (usize, usize) {

@@ -89,6 +89,7 @@ impl Settings {
             }
         }
         faults.extend(self.plaintext_fault(listen));
+        faults.extend(self.admin_fault());
         faults.extend(self.proxy_fault());
         faults
     }
@@ -100,6 +101,17 @@ impl Settings {
             "with `proxy_protocol` only proxies may connect, and there are none. In [server] write\n\n  proxies = \
              [\"10.0.0.1\"]        # where the balancer connects from\n"
                 .to_owned()
+        })
+    }
+
+    fn admin_fault(&self) -> Option<String> {
+        let listen = self.admin.listen.filter(|listen| !listen.ip().is_loopback())?;
+        (self.admin.token.is_none()).then(|| {
+            format!(
+                "whoever reaches {listen} would see what the server counts, without a token. In [admin] write\n\n  token_file \
+                 = \"admin.token\"        # openssl rand -base64 32 > admin.token\n\nor\n\n  listen = \"127.0.0.1:{}\"\n",
+                listen.port()
+            )
         })
     }
 

@@ -240,7 +240,7 @@ async fn dev_takes_tokens_that_need_no_configuration() {
     };
     assert_eq!(user(&server, &token).await["user"], "ann");
     server.signal(Signal::HUP);
-    server.has_said("nothing has changed").await;
+    server.has_said("no setting has changed").await;
     assert_eq!(user(&server, &token).await["user"], "ann", "when the configuration was read again");
     server.kill();
     let server = Server::start(&folder);

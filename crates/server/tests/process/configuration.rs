@@ -93,7 +93,7 @@ async fn what_cannot_be_taken_over_changes_nothing_and_is_told() {
         ("kind = \"map\"", "kind = \"lag\"", "unknown variant `lag`"),
         ("kind = \"lag\"", "kind = \"log\"\nkepe = 1", "did you mean `keep`"),
         ("kepe = 1", "limits = { message = \"64KiB\" }", "above 16384 B counts when"),
-        ("limits = { message = \"64KiB\" }", "", "nothing has changed"),
+        ("limits = { message = \"64KiB\" }", "", "no setting has changed"),
         ("[namespace", "[server]\nworkers = 9\n[namespace", "server.workers counts when"),
     ] {
         change(&folder, &server, from, to, said).await;

@@ -113,6 +113,11 @@ async fn what_is_unsafe_is_refused_with_the_line_that_mends_it() {
             "0.0.0.0:8123",
             vec!["in the clear", "[server.tls]", "--listen 127.0.0.1:8123", "plaintext = true"],
         ),
+        (
+            format!("{keys}{}[admin]\nlisten = \"0.0.0.0:9123\"\n", chat("")),
+            here,
+            vec!["without a token", "token_file", "listen = \"127.0.0.1:9123\""],
+        ),
     ];
     for (config, listen, wanted) in cases {
         let said = refused(&config, listen).await;
@@ -144,11 +149,22 @@ async fn a_wrong_key_is_refused_by_its_number() {
         ("[auth]\nleeway = \"1h\"", "it may be 0s to 300 s"),
         ("[server]\norigins = [\"app.example.com\"]", "origins: \"app.example.com\" is none"),
         ("[server]\norigins = [\"https://app.example.com/path\"]", "write one like"),
+        ("[server]\norigins = [\"https://*.example.com\"]", "write one like"),
+        ("[auth]\ncookie = \"a b;c\"", "is no name of a cookie"),
+        ("[admin]\ntoken = \"a token with spaces in it, long enough\"", "cannot stand in a header"),
+        ("[admin]\ntoken = 7701234567890123456789", "line 2"),
+        ("[auth]\napi_keys = [\"0123456789abcdef\"]", "invalid type: string, expected a table, like { name"),
+        (
+            "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = 123456789",
+            "invalid type: integer, expected a string",
+        ),
+        ("[rpc]\nurl = \"http://u:0123456789abcdef@x/\"", "http://x/"),
+        ("[auth]\njwks = { url = \"ftp://x/?key=0123456789abcdef\" }", "ftp://x/"),
     ];
     for (config, words) in cases {
         let said = refused(config, "127.0.0.1:0").await;
         assert!(said.contains(words), "{words:?} is not in:\n{said}");
-        assert!(!said.contains("0123456789abcdef"), "{said}");
+        assert!(!said.contains("0123456789abcdef") && !said.contains("123456789"), "{said}");
     }
 }
 
