@@ -1,6 +1,7 @@
 //! The configuration: what it says, checked and turned into what the server is made of. What can be said is the table of
 //! `keys`; where it was said, and what counts, is in `layers`.
 
+mod acme;
 mod admin;
 mod log;
 mod auth;
@@ -31,13 +32,14 @@ use crate::dto::{
 use crate::listen::Listen;
 use crate::outgoing::shown;
 use crate::units;
+pub(crate) use acme::AcmeSettings;
 pub(crate) use admin::AdminSettings;
 pub(crate) use auth::AuthSettings;
 pub(crate) use layers::Layers;
 pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use reload::Configuration;
 pub(crate) use show::{check, refresh_reference, schema, show};
-pub(crate) use tls::TlsSettings;
+pub(crate) use tls::{TlsFiles, TlsSettings};
 
 /// A frame may be so many times larger than a message before it is more than an error.
 pub(crate) const FRAME_PER_MESSAGE: usize = 4;
@@ -341,7 +343,7 @@ impl Settings {
         }
         if let Some(table) = &file.server {
             self.server.apply(table).map_err(|error| format!("[server]: {error}"))?;
-            self.server.tls = table.tls.as_ref().map(|table| TlsSettings::of(table, dir));
+            self.server.tls = TlsSettings::of(table, dir).map_err(|error| format!("[server{error}"))?;
             if layers.is_of_file(&["server", "data"]) {
                 self.server.data = dir.join(&self.server.data);
             }

@@ -100,6 +100,8 @@ pub(crate) struct ServerTable {
     pub(crate) drain: Option<DrainTable>,
     /// The certificate, if it speaks TLS itself.
     pub(crate) tls: Option<TlsTable>,
+    /// The authority that gives it one.
+    pub(crate) acme: Option<AcmeTable>,
     /// Whether every connection begins with a PROXY header.
     pub(crate) proxy_protocol: Option<bool>,
 }
@@ -112,6 +114,25 @@ pub(crate) struct TlsTable {
     pub(crate) certificate: String,
     /// The file of its key.
     pub(crate) key: String,
+}
+
+/// `[server.acme]`
+#[derive(Deserialize, Debug)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, like { domains = [\"chat.example.org\"], terms_agreed = true }"
+)]
+pub(crate) struct AcmeTable {
+    /// The names that the certificate is for.
+    pub(crate) domains: Vec<String>,
+    /// Whom the authority may write to.
+    pub(crate) contact: Option<String>,
+    /// Whether its terms are agreed to.
+    pub(crate) terms_agreed: Option<bool>,
+    /// Where the authority says what it can do.
+    pub(crate) directory: Option<String>,
+    /// A file with what it is trusted by, if the system does not trust it.
+    pub(crate) roots: Option<String>,
 }
 
 /// `server.drain`
@@ -445,6 +466,38 @@ pub(crate) struct PublishAnswer {
 pub(crate) struct ProblemAnswer {
     pub(crate) code: String,
     pub(crate) detail: String,
+}
+
+/// `acme/account.json`: the account at an authority, with its private key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AcmeAccount {
+    pub(crate) directory: String,
+    pub(crate) contact: Option<String>,
+    pub(crate) credentials: instant_acme::AccountCredentials,
+}
+
+/// `acme/certificate.json`: a certificate with its private key, and what it was ordered for.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AcmeCertificate {
+    pub(crate) directory: String,
+    pub(crate) domains: Vec<String>,
+    /// PEM.
+    pub(crate) chain: String,
+    /// PEM.
+    pub(crate) key: String,
+}
+
+/// `acme/tries.json`: how the last orders went.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct AcmeTries {
+    pub(crate) directory: String,
+    pub(crate) domains: Vec<String>,
+    /// How many there were one after the other.
+    pub(crate) count: u32,
+    /// Seconds since 1970 at the last of them.
+    pub(crate) at: u64,
+    /// How many seconds nothing is to be asked from then on.
+    pub(crate) rest: u64,
 }
 
 /// The body of an HTTP publish.

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_rustls::TlsAcceptor;
+use rustls::server::Acceptor;
+use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use trunkline_node::{Full, Place, Places, Refusal, Refusals, Socket};
 
 use crate::forwarded::Proxies;
@@ -95,7 +97,7 @@ impl Entrance {
         let stream = match &self.tls {
             None => Stream::Plain(patient),
             Some(tls) => {
-                let accepted = TlsAcceptor::from(tls.current()).accept(patient).await?;
+                let Some(accepted) = handshake(tls, patient).await? else { return Ok(None) };
                 Stream::Tls(Box::new(accepted))
             }
         };
@@ -106,4 +108,19 @@ impl Entrance {
     fn count(&self, address: IpAddr) -> Result<Option<Place<IpAddr>>, Full> {
         if self.proxies.trust(address) { Ok(None) } else { self.addresses.enter_from(address) }
     }
+}
+
+/// The handshake of TLS. An authority that looks whether a name leads here is shown that it does, and that is all.
+async fn handshake(tls: &Tls, patient: Patient) -> io::Result<Option<TlsStream<Patient>>> {
+    if !tls.challenges.are_there() {
+        return TlsAcceptor::from(tls.current()).accept(patient).await.map(Some);
+    }
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), patient).await?;
+    let Some(challenge) = tls.challenges.find(&begun.client_hello()) else {
+        return begun.into_stream(tls.current()).await.map(Some);
+    };
+    let mut shown = begun.into_stream(challenge).await?;
+    tracing::debug!(name = shown.get_ref().1.server_name(), "somebody was shown that a name leads here");
+    shown.shutdown().await?;
+    Ok(None)
 }

@@ -255,12 +255,20 @@ async fn serve_http1(
 
 /// Whether new clients are wanted.
 #[derive(Clone, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+pub(crate) struct Readiness {
+    ends: Arc<AtomicBool>,
+    tls: Option<Arc<Tls>>,
+}
 
 impl Readiness {
+    /// Of a server that speaks TLS like this: while it has no certificate, nobody gets in.
+    pub(crate) fn of(tls: Option<Arc<Tls>>) -> Self {
+        Self { ends: Arc::default(), tls }
+    }
+
     /// They are not any more.
     pub(crate) fn end(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.ends.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is alive, and ready, for balancers.
@@ -271,8 +279,11 @@ impl Readiness {
     }
 
     async fn answer(self) -> Response {
-        if self.0.load(Ordering::Relaxed) {
+        if self.ends.load(Ordering::Relaxed) {
             return (StatusCode::SERVICE_UNAVAILABLE, "the server is about to end\n").into_response();
+        }
+        if self.tls.as_ref().is_some_and(|tls| !tls.is_ready()) {
+            return (StatusCode::SERVICE_UNAVAILABLE, "there is no certificate yet\n").into_response();
         }
         "ok\n".into_response()
     }

@@ -6,6 +6,7 @@
 //!   cli ──▶ run ──▶ running ──▶ config, door, store-sqlite ──▶ node (workers) ◀── http, http2: upgrade, api, ui
 //!       │       │                                            ├─▶ entrance: proxy_header, tls
 //!       │       ├─▶ listen                                   └─▶ rpc: the application's HTTP endpoint
+//!       │       ├─▶ acme: a certificate that an authority gives
 //!       │       └─▶ admin: metrics, on an address of its own
 //!       │                                        └─▶ rpc: the application's HTTP endpoint
 //!       ├─▶ config: check, show, schema
@@ -14,6 +15,7 @@
 //!       └─▶ remote: pub, sub ── trunkline-ws ──▶ any server's /ws
 //! ```
 
+mod acme;
 mod admin;
 mod api;
 mod cipher;

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use trunkline_node::{BUCKETS, Counts, Durations, Meters};
 
 use crate::process;
+use crate::tls::Tls;
 
 /// What OpenMetrics is served as.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,13 +28,14 @@ const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(crate) struct Metrics {
     meters: Meters,
     requests: Arc<[AtomicU64; STATUSES.len()]>,
+    tls: Option<Arc<Tls>>,
     started: f64,
 }
 
 impl Metrics {
-    pub(crate) fn of(meters: Meters) -> Self {
+    pub(crate) fn of(meters: Meters, tls: Option<Arc<Tls>>) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { meters, requests: Arc::default(), started: since_1970.as_secs_f64() }
+        Self { meters, requests: Arc::default(), tls, started: since_1970.as_secs_f64() }
     }
 
     /// The page.
@@ -70,6 +72,13 @@ impl Collector for Metrics {
             "status",
             requests,
         )?;
+        if let Some(end) = self.tls.as_ref().and_then(|tls| tls.end()) {
+            page.gauge(
+                "trunkline_certificate_expiry_timestamp_seconds",
+                "When the certificate ends that new connections are shown, in seconds since 1970.",
+                end,
+            )?;
+        }
         page.of_process(self.started)
     }
 }

@@ -1,5 +1,7 @@
 //! Requests that this server makes: to the application, and to sets of keys. `http://` and `https://`.
 
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 /// How long a connection is kept for the next request. Servers end theirs after 5 s and more, and a request that meets that
@@ -34,6 +38,28 @@ pub(crate) fn client(url: &Uri, idle_max: usize) -> Result<Client, String> {
                 .to_owned());
         }
     }
+    client_of(roots, idle_max)
+}
+
+/// The same, that trusts the certificates of this file and nobody else.
+///
+/// # Errors
+/// There are none in it.
+pub(crate) fn client_trusting(roots: &Path, idle_max: usize) -> Result<Client, String> {
+    let cannot = |error: String| format!("roots {}: {error}", roots.display());
+    let text = std::fs::read(roots).map_err(|error| cannot(format!("cannot be read: {error}")))?;
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| cannot(format!("it is no whole PEM: {error}")))?;
+        store.add(certificate).map_err(|error| cannot(format!("a certificate cannot be used: {error}")))?;
+    }
+    if store.is_empty() {
+        return Err(cannot("there is no certificate in it".to_owned()));
+    }
+    client_of(store, idle_max)
+}
+
+fn client_of(roots: RootCertStore, idle_max: usize) -> Result<Client, String> {
     // Named here, and never taken from the process.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -66,6 +92,12 @@ pub(crate) fn shown(url: &str) -> String {
     let dots = if host.len() + path.len() < rest.len() { "…" } else { "" };
     let slashes = if before.is_empty() { "" } else { "//" };
     format!("{before}{slashes}{host}{path}{dots}")
+}
+
+/// Whether it is this machine that `url` names.
+pub(crate) fn is_here(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// An error with its causes, of which the first says next to nothing.

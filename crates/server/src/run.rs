@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::acme;
 use crate::cli::{Failure, ServerOptions};
-use crate::config::{Configuration, DEFAULT_DATA, Drain, Mode, Settings};
+use crate::config::{Configuration, DEFAULT_DATA, Drain, Mode, Settings, TlsSettings};
 use crate::dev_key;
 use crate::listen::{Bound, Listen};
 use crate::log::Log;
@@ -69,7 +70,7 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
     runtime.block_on(wait_for_end(&mut server, &mut signals));
     // A second signal does not wait for anybody.
     let hurry = std::thread::spawn(move || runtime.block_on(hurry(signals)));
-    send_away(&server);
+    send_away(&mut server);
     server.node.stop();
     let ended = server.node.join().context("a worker has failed");
     drop((hurry, file));
@@ -78,8 +79,14 @@ fn run(settings: Settings, configuration: Configuration) -> anyhow::Result<()> {
 
 /// Reads the certificate, if there is one, before anything is made.
 fn load_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, Failure> {
-    let tls = settings.server.tls.clone().map(Tls::load).transpose();
-    tls.map(|tls| tls.map(Arc::new)).map_err(|error| Failure::Usage(format!("[server.tls]: {error}")))
+    let (table, tls) = match &settings.server.tls {
+        None => return Ok(None),
+        Some(TlsSettings::Files(files)) => ("server.tls", Tls::load(files.clone())),
+        Some(TlsSettings::Acme(acme)) => {
+            ("server.acme", acme::client(acme).and_then(|_| Tls::without_certificate()))
+        }
+    };
+    tls.map(|tls| Some(Arc::new(tls))).map_err(|error| Failure::Usage(format!("[{table}]: {error}")))
 }
 
 fn refuse_other_machines(listen: &Listen) -> Result<(), Failure> {
@@ -211,9 +218,7 @@ async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
                 if server.node.has_ended() {
                     return;
                 }
-                server.look_at_memory();
-                server.refused.look(Instant::now());
-                server.shared.half_open.look(Instant::now());
+                server.look(Instant::now());
             }
         }
     }
@@ -221,21 +226,27 @@ async fn wait_for_end(server: &mut Server, signals: &mut Signals) {
 
 /// Lets the clients go before the end: nobody new is sent here, then each leaves at a moment of its own. Over when all have
 /// left, or their time is.
-fn send_away(server: &Server) {
-    let Server { node, shared, drain, .. } = server;
-    shared.ready.end();
-    if node.has_ended() || *drain == Drain::default() {
+fn send_away(server: &mut Server) {
+    server.shared.ready.end();
+    if server.node.has_ended() || server.drain == Drain::default() {
         return;
     }
-    let Drain { delay, within } = *drain;
-    tracing::info!(?delay, ?within, connections = node.connections(), "this server is about to end");
-    std::thread::sleep(delay);
-    node.leave(within);
-    let until = Instant::now() + within;
-    while node.connections() > 0 && !node.has_ended() && Instant::now() < until {
+    let Drain { delay, within } = server.drain;
+    let connections = server.node.connections();
+    tracing::info!(?delay, ?within, connections, "this server is about to end");
+    wait(server, delay, |_| false);
+    server.node.leave(within);
+    wait(server, within, |server| server.node.connections() == 0 || server.node.has_ended());
+    tracing::info!(connections = server.node.connections(), "the others are closed now");
+}
+
+/// Waits for so long, or until that is so, and goes on looking after the server.
+fn wait(server: &mut Server, time: Duration, is_over: impl Fn(&Server) -> bool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !is_over(server) {
         std::thread::sleep(LEAVING_WATCH.min(until.saturating_duration_since(Instant::now())));
+        server.look(Instant::now());
     }
-    tracing::info!(connections = node.connections(), "the others are closed now");
 }
 
 async fn hurry(mut signals: Signals) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use trunkline_backend::{Retentions, Store};
@@ -9,9 +10,10 @@ use trunkline_model::{ChannelName, Limits, Namespaces};
 use trunkline_node::{Door, Inboxes, Listener, Node, NodeConfig, Places, Rpc};
 use trunkline_store_sqlite::{Options, SqliteStore};
 
+use crate::acme;
 use crate::admin::{AdminServer, Administrators};
 use crate::cli::Failure;
-use crate::config::{Configuration, Drain, FRAME_PER_MESSAGE, LimitSettings, Settings};
+use crate::config::{Configuration, Drain, FRAME_PER_MESSAGE, LimitSettings, Settings, TlsSettings};
 use crate::door::{KEY_SIZE, ServerDoor};
 use crate::half_open::HalfOpen;
 use crate::http::{Http, Readiness, Shared};
@@ -64,12 +66,12 @@ pub(crate) fn start(
         addresses: Arc::new(Places::up_to(limits.connections_per_address)),
         users: Arc::new(Places::up_to(limits.connections_per_user)),
         origins: Origins::new(server.origins.clone(), Arc::clone(&refusals)),
-        ready: Readiness::default(),
+        ready: Readiness::of(tls.clone()),
         // The other half of all places is for those who say what they want.
         half_open: HalfOpen::up_to((caps.connections / 2).max(1)),
         crowded: Arc::default(),
         administrators: Administrators::new(admin.token, server.local, Arc::clone(&refusals)),
-        metrics: Metrics::of(meters.clone()),
+        metrics: Metrics::of(meters.clone(), tls.clone()),
         refusals,
     };
     let admin = admin.listen.map(|address| AdminServer::bind(address, &shared)).transpose()?;
@@ -88,6 +90,10 @@ pub(crate) fn start(
         listener,
     };
     let node = Node::start(config, inboxes).context("the workers could not be started")?;
+    if let (Some(TlsSettings::Acme(settings)), Some(tls)) = (server.tls, &tls) {
+        acme::start(settings, &server.data, Arc::clone(tls))
+            .map_err(|error| anyhow::anyhow!("[server.acme]: {error}"))?;
+    }
     let refused = Refused::of(meters);
     Ok(Server { node, configuration, log, caps, rooms, store, shared, admin, memory, refused, tls, drain })
 }
@@ -106,7 +112,7 @@ pub(crate) struct Server {
     pub(crate) admin: Option<AdminServer>,
     memory: Memory,
     /// What clients were refused.
-    pub(crate) refused: Refused,
+    refused: Refused,
     tls: Option<Arc<Tls>>,
     pub(crate) drain: Drain,
 }
@@ -161,8 +167,15 @@ impl Server {
         }
     }
 
+    /// Looks at what changes by itself. To be called now and then.
+    pub(crate) fn look(&mut self, now: Instant) {
+        self.look_at_memory();
+        self.refused.look(now);
+        self.shared.half_open.look(now);
+    }
+
     /// Looks whether there is memory for others.
-    pub(crate) fn look_at_memory(&mut self) {
+    fn look_at_memory(&mut self) {
         let crowded = self.memory.is_crowded();
         self.node.set_crowded(crowded);
         self.shared.crowded.store(crowded, Ordering::Relaxed);

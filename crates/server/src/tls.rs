@@ -1,198 +1,131 @@
-//! TLS at the one port: the certificate and its key, read from files, and read again when they change. The handshake is
-//! rustls'; what comes after it is in `cipher` and `http`.
+//! TLS at the one port: the certificate that new connections are shown, from files or from an authority, and what an authority
+//! is shown that looks whether a name leads here (TLS-ALPN-01, RFC 8737). The handshake is rustls'; what comes after it is in
+//! `cipher` and `http`, who asks authorities is `acme`.
 //!
-//! Each reading makes a whole new [`ServerConfig`], with new keys for tickets: who comes back after the certificate was
-//! replaced does not resume what it began with the old one. Connections that are there keep theirs.
+//! Each certificate makes a whole new [`ServerConfig`], with new keys for tickets: who comes back after it was replaced does not
+//! resume what it began with the old one. Connections that are there keep theirs.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+mod challenge;
+mod files;
+mod outline;
 
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::CryptoProvider;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate};
-use rustls::{CertificateError, Error, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ConfigBuilder, Error, ServerConfig, WantsVerifier};
 
-use crate::config::TlsSettings;
+use crate::config::TlsFiles;
+pub(crate) use challenge::Challenges;
+use files::Files;
+pub(crate) use outline::Outline;
 
 /// What is spoken behind it (RFC 7301), the preferred first. Who says nothing gets HTTP/1.1.
 pub(crate) const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
-/// How long before its end a certificate is warned of when it is read.
-const EXPIRES_SOON: Duration = Duration::from_secs(3 * 24 * 3_600);
-/// The largest file that is read, in bytes. A chain has some thousands.
-const FILE_MAX: u64 = 1 << 20;
 
 /// The certificate that new connections are shown.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    settings: TlsSettings,
-    current: RwLock<Arc<ServerConfig>>,
-    seen: Mutex<Seen>,
+    current: RwLock<Shown>,
+    /// Where it comes from, if somebody puts it there.
+    files: Option<Files>,
+    pub(crate) challenges: Challenges,
 }
 
-/// How the files looked.
+/// A certificate as it is shown.
 #[derive(Debug)]
-struct Seen {
-    /// At the last look.
-    last: Stamps,
-    /// When they were read.
-    read: Stamps,
+pub(crate) struct Shown {
+    config: Arc<ServerConfig>,
+    /// Seconds since 1970 at its end.
+    end: Option<u64>,
 }
-
-type Stamps = [Option<Stamp>; 2];
-/// A file's identity, size and moment of change.
-type Stamp = (u64, u64, i64, i64);
 
 impl Tls {
     /// Reads the files for the first time.
     ///
     /// # Errors
     /// Which file, and what is wrong with it.
-    pub(crate) fn load(settings: TlsSettings) -> Result<Self, String> {
-        let stamps = stamps(&settings);
-        let config = read(&settings)?;
-        let seen = Mutex::new(Seen { last: stamps, read: stamps });
-        Ok(Self { settings, current: RwLock::new(Arc::new(config)), seen })
+    pub(crate) fn load(files: TlsFiles) -> Result<Self, String> {
+        let (files, shown) = Files::load(files)?;
+        Ok(Self { current: RwLock::new(shown), files: Some(files), challenges: Challenges::default() })
+    }
+
+    /// Without a certificate, until one is shown. Handshakes end with an alert (`access_denied`).
+    ///
+    /// # Errors
+    /// The library's.
+    pub(crate) fn without_certificate() -> Result<Self, String> {
+        let nothing =
+            builder().map(|builder| builder.with_no_client_auth().with_cert_resolver(Arc::new(Nothing)));
+        let config = nothing.and_then(finish).map_err(|error| error.to_string())?;
+        let shown = Shown { config: Arc::new(config), end: None };
+        Ok(Self { current: RwLock::new(shown), files: None, challenges: Challenges::default() })
     }
 
     /// For one new connection.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
     }
 
-    /// Reads the files again if they have changed, and have rested since the last look: who replaces both does that one
-    /// after the other. A pair that cannot be used changes nothing.
+    /// Whether there is a certificate to be shown.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.files.is_some() || self.end().is_some()
+    }
+
+    /// Seconds since 1970 at the end of the certificate; `None` while there is none, or it does not say it.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).end
+    }
+
+    /// From now on new connections are shown this.
+    pub(crate) fn show(&self, shown: Shown) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// Looks whether the files have changed, if it comes from files.
     pub(crate) fn look(&self) {
-        let stamps = stamps(&self.settings);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = std::mem::replace(&mut seen.last, stamps) == stamps;
-        if !rested || seen.read == stamps {
-            return;
-        }
-        seen.read = stamps;
-        match read(&self.settings) {
-            Ok(config) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                let certificate = self.settings.certificate.display();
-                tracing::info!(%certificate, "new connections are shown the new certificate");
-            }
-            Err(error) => {
-                tracing::warn!(error, "the certificate has changed and cannot be used; the one before stays");
-            }
+        if let Some(shown) = self.files.as_ref().and_then(Files::look) {
+            self.show(shown);
         }
     }
 }
 
-fn stamps(settings: &TlsSettings) -> Stamps {
-    let stamp = |file: Metadata| (file.ino(), file.len(), file.mtime(), file.mtime_nsec());
-    [&settings.certificate, &settings.key].map(|path| std::fs::metadata(path).ok().map(stamp))
+impl Shown {
+    /// A chain whose first certificate is the server's own, and the key to that.
+    ///
+    /// # Errors
+    /// They do not belong together, or cannot be used.
+    pub(crate) fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, Error> {
+        let end = chain.first().and_then(|first| Outline::of(first)).map(|outline| outline.end);
+        let config = builder()?.with_no_client_auth().with_single_cert(chain, key).and_then(finish)?;
+        Ok(Self { config: Arc::new(config), end })
+    }
 }
 
-fn read(settings: &TlsSettings) -> Result<ServerConfig, String> {
-    let TlsSettings { certificate, key } = settings;
-    let provider = Arc::new(default_provider());
-    let chain = read_chain(certificate)?;
-    let private = read_key(key)?;
-    let first = chain.first().cloned();
-    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private));
-    let mut config = config.map_err(|error| match error {
-        Error::InconsistentKeys(_) => format!(
-            "key {} does not belong to the first certificate of {}, which must be the server's own",
-            key.display(),
-            certificate.display()
-        ),
-        Error::InvalidCertificate(error) => {
-            format!("certificate {}: its first certificate cannot be used: {error}", certificate.display())
-        }
-        error => format!("key {}: it cannot be used: {error}", key.display()),
-    })?;
-    if let Some(first) = first {
-        warn_of_time(&first, certificate, &provider)?;
-    }
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, Error> {
+    ServerConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()
+}
+
+fn finish(mut config: ServerConfig) -> Result<ServerConfig, Error> {
     config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
-    config.ticketer = Ticketer::new().map_err(|error| format!("no keys for tickets: {error}"))?;
+    config.ticketer = Ticketer::new()?;
     // Tickets are kept by clients; without them nothing is resumed.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 
-fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error| format!("{name} {}: cannot be read: {error}", path.display());
-    let size = std::fs::metadata(path).map_err(cannot)?.len();
-    if size > FILE_MAX {
-        return Err(format!("{name} {}: it has {size} bytes, which no such file has", path.display()));
+/// No certificate for anybody.
+#[derive(Debug)]
+struct Nothing;
+
+impl ResolvesServerCert for Nothing {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
     }
-    std::fs::read(path).map_err(cannot)
-}
-
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read_file("certificate", path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain =
-        chain.map_err(|error| format!("certificate {}: it is no whole PEM: {error}", path.display()))?;
-    if chain.is_empty() {
-        return Err(format!(
-            "certificate {}: there is no certificate in it; it is PEM, the server's own first, then those that lead to \
-             its authority",
-            path.display()
-        ));
-    }
-    Ok(chain)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    const ENCRYPTED: &[u8] = b"ENCRYPTED";
-    let text = read_file("key", path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
-        let is_encrypted = text.windows(ENCRYPTED.len()).any(|word| word == ENCRYPTED);
-        let why = if is_encrypted {
-            "it is encrypted with a passphrase; one that a server can read is made with `openssl pkey -in … -out …`"
-        } else {
-            "there is no private key in it; it is PEM, of PKCS #8, PKCS #1 or SEC 1"
-        };
-        format!("key {}: {why}", path.display())
-    })
-}
-
-/// A certificate whose time is over is refused by clients, and that is theirs to say: a server that does not start helps
-/// nobody.
-fn warn_of_time(
-    certificate: &CertificateDer<'_>,
-    path: &Path,
-    provider: &CryptoProvider,
-) -> Result<(), String> {
-    let parsed = ParsedCertificate::try_from(certificate).map_err(|error| {
-        format!("certificate {}: its first certificate cannot be used: {error}", path.display())
-    })?;
-    // Nobody is trusted here, so it fails in any case; what is looked at first is the time.
-    let nobody = RootCertStore::empty();
-    let algorithms = provider.signature_verification_algorithms.all;
-    let judge = |now| verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms);
-    let now = UnixTime::now();
-    let soon = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + EXPIRES_SOON);
-    let path = path.display();
-    if is_expired(&judge(now)) {
-        tracing::warn!(certificate = %path, "the certificate has expired: clients will refuse it");
-    } else if is_expired(&judge(soon)) {
-        tracing::warn!(certificate = %path, "the certificate expires within three days");
-    } else if let Err(Error::InvalidCertificate(
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-    )) = judge(now)
-    {
-        tracing::warn!(certificate = %path, "the certificate is not valid yet: clients will refuse it");
-    }
-    Ok(())
-}
-
-fn is_expired(judged: &Result<(), Error>) -> bool {
-    use CertificateError::{Expired, ExpiredContext};
-    matches!(judged, Err(Error::InvalidCertificate(Expired | ExpiredContext { .. })))
 }

@@ -1,6 +1,5 @@
 //! `[auth]`: with which keys tokens are verified, what they have to say, and who comes in without one.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -111,11 +110,9 @@ fn jwks(table: &JwksTable) -> Result<JwksSettings, String> {
         format!("url: {:?} {why}; write one like \"https://id.example.com/jwks.json\"", shown(given))
     };
     let url: Uri = given.parse().map_err(|error| wrong(&format!("is not a URL ({error})")))?;
-    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     match url.scheme_str() {
         Some("https") => {}
-        Some("http") if is_here => {}
+        Some("http") if crate::outgoing::is_here(&url) => {}
         Some("http") => return Err(wrong("is not https://: whoever is in between could give us keys")),
         _ => return Err(wrong("is not an https:// URL")),
     }

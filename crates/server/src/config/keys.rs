@@ -202,6 +202,34 @@ pub(crate) const KEYS: &[Key] = &[
     .at_start(),
     Key::of("server.tls.key", Path, "the key to it").bounds("PEM (PKCS #8, PKCS #1, SEC 1), without a passphrase").required().at_start(),
     Key::of(
+        "server.acme.domains",
+        List,
+        "the server speaks TLS, and gets its certificate for these names from an authority by itself (ACME, RFC 8555), in place of \
+         `server.tls`. Each of them leads to this server, whose port is reached from outside as 443: there the authority looks \
+         whether it is so (TLS-ALPN-01, RFC 8737). Account, certificate and keys are kept in `acme/` of `server.data`. The \
+         certificate is renewed when a third of its time is left, and new connections \
+         are shown it. What fails is warned of and tried again, after a minute at first, then after up to 6 h",
+    )
+    .required()
+    .bounds("1 to 100 DNS names, without `*`")
+    .at_start(),
+    Key::of("server.acme.terms_agreed", Boolean, "whether the terms of the authority are agreed to")
+        .required()
+        .bounds("`true`")
+        .at_start(),
+    Key::of("server.acme.contact", Text, "an address that the authority may write to").bounds("an address of mail").at_start(),
+    Key::of("server.acme.directory", Text, "where the authority says what it can do")
+        .is("\"https://acme-v02.api.letsencrypt.org/directory\"")
+        .bounds("`https://`, or `http://` to this machine")
+        .at_start(),
+    Key::of(
+        "server.acme.roots",
+        Path,
+        "of a private authority: the certificates that its own server is trusted by, instead of by what the system trusts",
+    )
+    .bounds("PEM")
+    .at_start(),
+    Key::of(
         "server.plaintext",
         Boolean,
         "whether `serve` may listen beyond this machine without TLS, though others can read what crosses the network",

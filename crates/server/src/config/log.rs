@@ -52,7 +52,8 @@ impl LogSettings {
     /// Lets through what is to be logged.
     pub(crate) fn filter(&self) -> EnvFilter {
         // A library warns of each client that breaks a rule; such clients are counted and told of by `refused`.
-        let quiet = if self.level.contains("h2") { "" } else { ",h2=error" };
+        let is_plain = ["error", "warn", "info"].contains(&self.level.to_ascii_lowercase().as_str());
+        let quiet = if is_plain { ",h2=error" } else { "" };
         EnvFilter::new(format!("{}{quiet}", self.level))
     }
 }

@@ -122,7 +122,9 @@ impl Settings {
         }
         Some(format!(
             "tokens and messages would cross the network in the clear. Write\n\n  [server.tls]\n  certificate = \
-             \"chain.pem\"\n  key = \"key.pem\"\n\nor run a proxy that speaks TLS on this machine, and\n\n  --listen \
+             \"chain.pem\"\n  key = \"key.pem\"\n\nor, to have a certificate given by Let's Encrypt, if port 443 of that name \
+             leads here,\n\n  [server.acme]\n  domains = [\"chat.example.org\"]\n  terms_agreed = true        # of \
+             https://letsencrypt.org/repository/\n\nor run a proxy that speaks TLS on this machine, and\n\n  --listen \
              127.0.0.1:{}\n\nor, if the network behind {} is your own, write\n\n  [server]\n  plaintext = true\n",
             address.port(),
             address.ip()

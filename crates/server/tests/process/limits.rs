@@ -70,7 +70,7 @@ async fn a_user_has_only_so_many_connections() {
 #[tokio::test]
 async fn of_many_that_say_nothing_the_oldest_go_first() {
     let folder = Folder::with_config("[limits]\nconnections = 8\nhandshake = \"60s\"\n");
-    let server = Server::start(&folder);
+    let server = Server::with_workers(&folder, 1);
     let mut inside = Client::open(&server).await;
     let mut silent = Vec::new();
     for half in [b"".as_slice(), b"GET /health/live HTTP/1.1\r\nHost:", b"", b"GET"] {

@@ -10,6 +10,7 @@ mod rng;
 mod secure;
 mod server;
 
+mod acme;
 mod bad_input;
 mod bursts;
 mod by_hand;

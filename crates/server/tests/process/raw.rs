@@ -14,6 +14,7 @@ pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
 pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
+const PONG: u8 = 0x8A;
 
 /// One connection, mostly over TCP.
 pub(crate) struct Raw<S = TcpStream> {
@@ -84,7 +85,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// The next message as text.
     pub(crate) async fn text(&mut self) -> String {
-        let (first, payload) = self.frame().await.expect("a message");
+        let (mut first, mut payload) = self.frame().await.expect("a message");
+        // On a machine that has much to do the server may ask whether we are there.
+        while first == PING {
+            self.try_write(&frame(PONG, &payload)).await;
+            (first, payload) = self.frame().await.expect("a message");
+        }
         assert_eq!(first, TEXT, "{:?}", String::from_utf8_lossy(&payload));
         String::from_utf8(payload).expect("the server sends UTF-8")
     }

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa, KeyPair,
+    date_time_ymd,
+};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -62,6 +65,11 @@ impl Authority {
         (params.not_before, params.not_after) = (date_time_ymd(1999, 1, 1), date_time_ymd(year, 1, 1));
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         Certified { chain: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// What somebody asks for who has a key of his own, as PEM.
+    pub(crate) fn sign(&self, request: &CertificateSigningRequestParams) -> String {
+        request.signed_by(&self.0).expect("a certificate").pem()
     }
 
     /// A folder whose servers speak TLS, and have this configuration besides. It ends with the table `[server.tls]`.

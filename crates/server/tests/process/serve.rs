@@ -111,7 +111,13 @@ async fn what_is_unsafe_is_refused_with_the_line_that_mends_it() {
         (
             format!("{keys}{}", chat("")),
             "0.0.0.0:8123",
-            vec!["in the clear", "[server.tls]", "--listen 127.0.0.1:8123", "plaintext = true"],
+            vec![
+                "in the clear",
+                "[server.tls]",
+                "[server.acme]",
+                "--listen 127.0.0.1:8123",
+                "plaintext = true",
+            ],
         ),
         (
             format!("{keys}{}[admin]\nlisten = \"0.0.0.0:9123\"\n", chat("")),

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::Client;
+use crate::http::ask_at;
 use crate::patience::soon;
 use crate::raw::{CLOSE, PING, Raw, TEXT, frame, handshake};
 use crate::secure::{Authority, DEADLINE, TLS};
@@ -312,6 +313,24 @@ async fn an_expired_certificate_is_warned_of() {
     server.signal(Signal::TERM);
     let (_, said) = server.ended().await;
     assert!(said.contains("the certificate has expired"), "{said}");
+}
+
+/// For who watches a certificate that somebody has to renew.
+#[tokio::test]
+async fn the_end_of_the_certificate_is_told() {
+    let authority = Authority::new();
+    let folder = authority.folder("[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let server = Server::start(&folder);
+    let end = async || {
+        let page = ask_at(server.admin(), "GET", "/metrics", &[], "").await.body;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix("trunkline_certificate_expiry_timestamp_seconds "));
+        line.expect("it is told").to_owned()
+    };
+    assert_eq!(end().await, "32472144000");
+    authority.server_until(2100).write(&folder);
+    soon("the other end", async { while end().await != "4102444800" {} }).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ fn no_commands() -> Vec<Fixed> {
         (r#"{"type":""}"#, "unknown_type", "commands are"),
         (r#"{"type":"subscrbe"}"#, "unknown_type", "did you mean \"subscribe\"?"),
         (r#"{"type":"Publish"}"#, "unknown_type", "did you mean \"publish\"?"),
-        (r#"{"type":"refresh","token":"x"}"#, "unauthorized", "no keys to verify tokens with"),
+        (r#"{"type":"refresh","token":"x"}"#, "unauthorized", "three parts"),
         (r#"{"type":"refresh"}"#, "bad_request", "`token` is missing"),
     ]
 }
