@@ -6,7 +6,7 @@ cargo xtask CHORE
 
   serve [--verbose] [ARGS…]    build the UI and the server, then run `trunkline dev ARGS…`
   test [--verbose] [SUITE…]    install what is missing, then run every suite, or the named ones:
-                                 fmt tidy clippy rust bench ui browser autobahn
+                                 fmt tidy clippy doc rust bench ui sdk browser autobahn
   tidy                         check the shape of the source (CONTRIBUTING.md says what and why)
   lock                         write the npm lock files, complete for every platform
   conformance [server|client|all] [CASES…]

@@ -8,6 +8,7 @@ mod clippy;
 mod doc;
 mod fmt;
 mod rust;
+mod sdk;
 mod tidy;
 mod ui;
 
@@ -22,6 +23,7 @@ pub const ALL: &[Suite] = &[
     rust::SUITE,
     bench::SUITE,
     ui::SUITE,
+    sdk::SUITE,
     browser::SUITE,
     autobahn::SUITE,
 ];

@@ -1,12 +1,11 @@
 //! The UI's own checks and unit tests, as `ui/package.json` names them.
 
-use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::log::Log;
-use crate::npm::Npm;
 use crate::suite::{Outcome, Suite};
 use crate::tally::Tally;
 use crate::ui::Ui;
@@ -36,23 +35,19 @@ fn run(workshop: &Workshop, log: &Log) -> Result<Outcome> {
         command.args(["run", script]);
         tally += Tally::one(workshop.runner.run(command, log)?.success());
     }
-    if let Some(script) = package["scripts"]["test"].as_str() {
-        tally += unit_tests(workshop, npm, &folder, script, log)?;
+    if package["scripts"]["test"].is_string() {
+        tally += vitest(workshop, npm.npm(&folder), "test", log)?;
     }
     Ok(Outcome::Ran(tally))
 }
 
-fn unit_tests(workshop: &Workshop, npm: &Npm, folder: &Path, script: &str, log: &Log) -> Result<Tally> {
-    let report = workshop.workspace.logs().join("ui-vitest.json");
+/// Runs a script that is vitest, and counts its tests. `npm` is `npm` in its folder.
+pub(super) fn vitest(workshop: &Workshop, mut npm: Command, script: &str, log: &Log) -> Result<Tally> {
+    let report = workshop.workspace.logs().join("vitest.json");
     std::fs::remove_file(&report).ok();
-    let mut command = npm.npm(folder);
-    command.args(["run", "test"]);
-    if script.contains("vitest") {
-        command.args(["--", "--reporter=default", "--reporter=json"]);
-        command.arg(format!("--outputFile.json={}", report.display()));
-    }
-    let finished = workshop.runner.run(command, log)?;
+    npm.args(["run", script, "--", "--reporter=default", "--reporter=json"]);
+    npm.arg(format!("--outputFile.json={}", report.display()));
+    let finished = workshop.runner.run(npm, log)?;
     let counted = std::fs::read_to_string(&report).ok().and_then(|report| Tally::from_vitest(&report));
-    let tally = counted.or_else(|| Tally::from_last_line(&finished.output));
-    Ok(tally.unwrap_or(Tally::one(finished.success())).with_exit(finished.success()))
+    Ok(counted.unwrap_or(Tally::one(finished.success())).with_exit(finished.success()))
 }
