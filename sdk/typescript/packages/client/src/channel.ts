@@ -84,6 +84,7 @@ export class Channel<Data = any> {
   #timeline: Timeline<Data> | undefined
   #view: Cell<TimelineView<Data>> | undefined
   #filling = false
+  #look: 'not yet' | 'under way' | 'done' = 'not yet'
   #failures = 0
   /** After a refusal that names a time to wait, publishes go one by one until the queue is empty. */
   #careful = false
@@ -455,6 +456,17 @@ export class Channel<Data = any> {
     return this.#log.view() as TimelineView<Data>
   }
 
+  /** Looks at the newest page, for those who wait for that. Where nothing can be seen nobody waits. */
+  #lookOnce(): void {
+    if (this.#look !== 'not yet') return
+    this.#look = 'under way'
+    const looked = (error?: TrunklineError) => {
+      this.#look = error && PASSING.includes(error.code) ? 'not yet' : 'done'
+      this.#moved()
+    }
+    this.#older().then(() => looked(), looked)
+  }
+
   #fill(): void {
     const bound = this.#log.wants
     if (!bound || this.#filling || this.#place !== 'inside') return
@@ -501,8 +513,7 @@ export class Channel<Data = any> {
     const { host, queue } = this.#around
     if (this.#outbox.size >= queue.max) return undefined
     const { shown, settle } = more
-    // Told by its key when it was born, it is never stored twice, however late it is sent again.
-    const key = more.key ?? `${Math.floor(this.#around.serverNow()).toString(36)}-${host.token()}`
+    const key = more.key ?? this.#newKey()
     const draft: Draft<Data> = { id: host.token(), data, at: host.now(), state: 'waiting', key }
     this.#outbox.add({ draft, body, shown, ours: more.key === undefined, settle })
     const closed = this.#around.need()
@@ -511,12 +522,18 @@ export class Channel<Data = any> {
     return draft
   }
 
+  /** A key that tells when it was born: what is sent under it is never stored twice, however late it is sent again. */
+  #newKey(): string {
+    return `${Math.floor(this.#around.serverNow()).toString(36)}-${this.#around.host.token()}`
+  }
+
   #restore(drafts: readonly Draft<Data>[]): void {
-    for (const { id, data, at, key, state, error } of drafts) {
+    for (const { id, data, at, state, error, key = this.#newKey() } of drafts) {
       if (this.#outbox.find(id)) continue
       const draft: Draft = { id, data, at, key, state: state === 'failed' ? state : 'waiting', error }
       this.#outbox.add({ draft, body: { data }, shown: true, ours: true, restored: true })
     }
+    this.#around.need()
     this.#moved()
   }
 
@@ -525,9 +542,8 @@ export class Channel<Data = any> {
     if (item?.draft.state !== 'failed') return
     // Under a key that is too old it would be refused for ever.
     const expired = item.draft.error?.code === 'key_expired'
-    const { host } = this.#around
-    const key = expired ? `${Math.floor(this.#around.serverNow()).toString(36)}-${host.token()}` : item.draft.key
-    this.#outbox.change(id, { state: 'waiting', error: undefined, key, at: host.now() })
+    const key = expired ? this.#newKey() : item.draft.key
+    this.#outbox.change(id, { state: 'waiting', error: undefined, key, at: this.#around.host.now() })
     this.#moved()
   }
 
@@ -547,8 +563,11 @@ export class Channel<Data = any> {
     // What was unanswered on the last line is judged by what has come since.
     const isJudged = this.#place === 'inside' ? this.#kind !== 'log' || this.#log.caughtUp : this.#place === 'outside'
     if (!isJudged || (this.#place === 'outside' && this.#status.get().state === 'subscribing')) return
+    // What another session may have sent is looked for first.
+    const seen = this.#log.loaded || this.#look === 'done'
+    if (!seen && this.#outbox.waiting().some((item) => item.restored)) this.#lookOnce()
     const inFlight = this.#careful ? 1 : LIMITS.inFlight
-    for (const item of this.#outbox.next(this.#log.loaded, inFlight)) this.#send(item)
+    for (const item of this.#outbox.next(seen, inFlight)) this.#send(item)
   }
 
   /** What has waited for too long is not sent any more: nobody expects it. */

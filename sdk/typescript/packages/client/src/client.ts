@@ -56,10 +56,13 @@ export class Client {
     return { client: this.#line.client, user: this.#line.user }
   }
 
-  /** Opens the line, and keeps it up. Not needed: whoever follows or publishes opens it. */
-  connect(): void {
+  /**
+   * Opens the line, and keeps it up. Not needed: whoever follows or publishes opens it. Needed after it was closed: by
+   * `disconnect`, or for good by the server; `newSession` begins as a new guest then.
+   */
+  connect(options: { newSession?: boolean } = {}): void {
     this.#wasStopped = false
-    this.#line.connect()
+    this.#line.connect(options.newSession)
   }
 
   /** Closes the line. What was published and is not acknowledged waits for the next `connect`. */

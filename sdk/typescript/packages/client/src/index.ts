@@ -1,6 +1,7 @@
 export { Channel, type ChannelOptions } from './channel.js'
 export { Client, type ClientOptions, createClient } from './client.js'
 export type { ErrorCode } from './codes.js'
+export type { Host } from './host.js'
 export type { LogEvent, Token } from './line.js'
 export type { Presence } from './presence.js'
 export type { Store } from './store.js'

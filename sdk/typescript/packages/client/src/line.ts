@@ -83,10 +83,11 @@ export class Line {
     return this.connection.get().state === 'online'
   }
 
-  /** It is wanted from now on. */
-  connect(): void {
+  /** It is wanted from now on. `anew`: as a new guest, not as the session that was. */
+  connect(anew = false): void {
     const { state } = this.connection.get()
     if (state !== 'idle' && state !== 'closed') return
+    if (anew) this.#session = undefined
     this.#unwatch ??= this.#host.watch(() => this.wake())
     this.#open()
   }
@@ -330,7 +331,8 @@ export class Line {
     const wasGood = state === 'online' && now - since >= LIMITS.steady
     if (wasGood) this.#attempt = 0
     if (state === 'online') this.#downSince = now
-    const error = this.#refusal ?? (code === 1006 ? undefined : new TrunklineError('closed', reason || `${code}`))
+    const why = code === 1006 ? undefined : new TrunklineError(CLOSED[code] ?? 'closed', reason || `code ${code}`)
+    const error = this.#refusal ?? why
     this.#refusal = undefined
     // A token that is always the same does not get any younger.
     if (isFinal(code) || (code === 4501 && typeof this.#token !== 'function')) {
@@ -371,6 +373,16 @@ export class Line {
     for (const answer of answers) answer(undefined)
     this.#owner.down()
   }
+}
+
+/** What close codes say in the words of errors. */
+const CLOSED: Record<number, TrunklineError['code']> = {
+  4401: 'unauthorized',
+  4403: 'forbidden',
+  4409: 'replaced',
+  4501: 'token_expired',
+  4503: 'draining',
+  4529: 'limit_exceeded',
 }
 
 function noToken(error: unknown): TrunklineError {

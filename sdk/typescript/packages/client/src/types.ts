@@ -221,6 +221,8 @@ export type LocalCode =
   | 'connection_lost'
   /** The client was closed, by its application or for good by the server. */
   | 'closed'
+  /** Somebody else goes on with this session: another tab, or another machine. */
+  | 'replaced'
   /** As many publishes wait as may. */
   | 'queue_full'
   /** It has waited in the queue for longer than it may. */

@@ -314,11 +314,23 @@ test('drafts are shown until the log has them, kept over a reload, and sent once
   second.timeline.restore([kept as NonNullable<typeof kept>])
   second.channel.subscribe()
   await second.world.pass(100)
-  expect(second.timeline.get().drafts).toHaveLength(1)
-  void second.timeline.loadOlder()
-  await second.world.pass(100)
   expect(second.timeline.get().drafts).toHaveLength(0)
   expect(second.server.log).toHaveLength(1)
+})
+
+test('drafts of a room that nobody follows are sent, and where nothing can be seen, too', async () => {
+  for (const can of [['publish', 'history'], ['publish']]) {
+    const { world, server, timeline } = inWorld()
+    server.can = can
+    if (!can.includes('history')) {
+      server.refuse = ({ type }) =>
+        type === 'history' ? { type: 'error', code: 'forbidden', message: 'no' } : undefined
+    }
+    timeline.restore([{ id: 'd1', data: 'hello', at: world.now, state: 'waiting', key: 'mwsb3eaz-k3' }])
+    await world.pass(1_000)
+    expect(server.log.map((message) => message.data)).toEqual(['hello'])
+    expect(timeline.get().drafts).toEqual([])
+  }
 })
 
 test('a draft that fails stays, and is tried again or taken back', async () => {
