@@ -7,6 +7,10 @@ const server = process.env.TRUNKLINE_URL ?? 'http://127.0.0.1:8000'
 
 export default defineConfig({
   base: '/',
+  // The SDK as it stands beside, not as it was published.
+  resolve: {
+    alias: { '@trunkline/client': new URL('../sdk/typescript/packages/client/src/index.ts', import.meta.url).pathname },
+  },
   plugins: [react()],
   build: { assetsInlineLimit: 0, target: 'es2022' },
   server: {

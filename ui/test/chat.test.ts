@@ -1,10 +1,10 @@
 // The pure parts of the chat page: room names, payloads nobody vouches for, and rows.
 
+import type { Message, TimelineView } from '@trunkline/client'
 import { describe, expect, test } from 'vitest'
 import { cleanName, read } from '../src/chat/payload'
 import { roomOf } from '../src/chat/room'
 import { type Row, rowsOf } from '../src/chat/rows'
-import type { Entry, View } from '../src/trunkline'
 
 describe('rooms', () => {
   test.each(['lobby', 'A-Z_0.9:~@', 'x'.repeat(250)])('%s is one', (name) => {
@@ -55,25 +55,24 @@ describe('payloads', () => {
 
 describe('rows', () => {
   const now = new Date(2026, 10, 20, 12).getTime()
-  const entry = (offset: number, more: Partial<Entry> = {}): Entry => ({
+  const entry = (offset: number, more: Partial<Message> = {}): Message => ({
     offset,
     ts: now + offset * 1_000,
     from: 'guest-1',
     data: { type: 'chat', text: 'x', name: 'Ann' },
     ...more,
   })
-  const view = (entries: Entry[], more: Partial<View> = {}): View => ({
-    entries,
+  const view = (messages: Message[], more: Partial<TimelineView> = {}): TimelineView => ({
+    messages,
     drafts: [],
     loaded: true,
     hasOlder: false,
     generation: 0,
-    jump: undefined,
-    lo: entries[0]?.offset ?? 1,
-    head: entries.at(-1)?.offset ?? 0,
+    lo: messages[0]?.offset ?? 1,
+    head: messages.at(-1)?.offset ?? 0,
     ...more,
   })
-  const rows = (given: View) => rowsOf(given, (e) => e.from === 'me', now)
+  const rows = (given: TimelineView) => rowsOf(given, (e) => e.from === 'me', now)
   const leads = (all: Row[]) => all.flatMap((row) => (row.kind === 'entry' ? [row.leads] : []))
 
   test('those of one author within five minutes stand together', () => {
@@ -95,7 +94,7 @@ describe('rows', () => {
   })
 
   test('what was missed is marked once, where it begins', () => {
-    const all = rows(view([entry(9), entry(10), entry(11), entry(12)], { jump: { from: 10, missed: 700 } }))
+    const all = rows(view([entry(9), entry(10), entry(11), entry(12)], { missed: { from: 10, count: 700 } }))
     expect(all.map((row) => row.kind)).toEqual(['day', 'entry', 'entry', 'missed', 'entry', 'entry'])
   })
 

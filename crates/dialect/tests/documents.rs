@@ -249,7 +249,10 @@ fn is_test(words: &str) -> bool {
     let mut words = words.splitn(3, ": ");
     let (folder, file, name) =
         (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let path = if folder == "ui" { format!("ui/{file}") } else { format!("crates/{folder}/{file}") };
+    let path = match folder {
+        "sdk" => format!("sdk/typescript/packages/client/{file}"),
+        _ => format!("crates/{folder}/{file}"),
+    };
     let Ok(source) = std::fs::read_to_string(root().join(path)) else { return false };
     if file.ends_with(".ts") {
         return ["'", "`"].iter().any(|mark| source.contains(&format!("test({mark}{name}{mark},")));

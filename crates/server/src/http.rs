@@ -115,6 +115,7 @@ impl Http {
             .route("/api", any(api::not_found))
             .route("/api/", any(api::not_found))
             .route("/api/{*rest}", any(api::not_found))
+            .route("/trunkline.js", get(ui::sdk))
             .merge(ready.routes())
             .merge(admin::routes(administrators, metrics))
             .fallback(if pages { get(ui::page) } else { get(ui::no_page) });

@@ -26,6 +26,11 @@ pub(crate) async fn page(request: Request) -> Response {
     response
 }
 
+/// `/trunkline.js`: the SDK for pages, of this server's own version.
+pub(crate) async fn sdk() -> Response {
+    find("/trunkline.js")
+}
+
 /// The paths that are pages of the UI; all are drawn by the one `index.html`.
 const PAGES: &[&str] = &["/", "/demo", "/demo/", "/demo/chat"];
 

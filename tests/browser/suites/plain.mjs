@@ -38,6 +38,24 @@ export const tests = [
   },
 
   {
+    name: '/trunkline.js is the SDK as one script, without a build',
+    needs: ['chromium', 'server'],
+    run: async (world) => {
+      const server = await startServer(world.cleanup)
+      const page = await pageOf(world, server)
+      await page.addScriptTag({ url: `${server.url}/trunkline.js` })
+      const heard = await page.evaluate(async () => {
+        const { createClient } = globalThis.Trunkline
+        const lobby = createClient().channel('chat:script')
+        const first = new Promise((resolve) => lobby.subscribe((message) => resolve(message.data)))
+        const { offset } = await lobby.publish({ text: 'Hi' })
+        return [offset, await first]
+      })
+      assert.deepEqual(heard, [1, { text: 'Hi' }])
+    },
+  },
+
+  {
     name: '/room/lobby reaches everyone in the room, the sender too, and nobody else',
     needs: ['chromium', 'server'],
     run: async (world) => {

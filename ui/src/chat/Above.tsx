@@ -1,6 +1,6 @@
 // What stands above the first row, or in its place: loading, the start of the room, an empty room, an error.
 
-import type { TrunklineError } from '../trunkline'
+import type { TrunklineError } from '@trunkline/client'
 
 export interface AboveProps {
   empty: boolean

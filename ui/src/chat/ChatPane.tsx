@@ -1,8 +1,8 @@
 // One person's side of a room: who they are, their line, the log, and where they write.
 
+import type { Connection, TimelineView } from '@trunkline/client'
 import { type ReactNode, useState } from 'react'
 import { Line, type LineState } from '../shell/Line'
-import type { Connection } from '../trunkline'
 import { Above } from './Above'
 import { Composer } from './Composer'
 import { ConnectionBar, statusText } from './LineStatus'
@@ -96,8 +96,8 @@ export function ChatPane({ seat, channel: name, children }: ChatPaneProps) {
 }
 
 /** How many came unseen and are not loaded yet. */
-function missedAbove({ jump, lo }: { jump: { from: number; missed: number } | undefined; lo: number }): number {
-  return jump && lo > jump.from + 1 ? lo - 1 - jump.from : 0
+function missedAbove({ missed, lo }: TimelineView): number {
+  return missed && lo > missed.from + 1 ? lo - 1 - missed.from : 0
 }
 
 function lineState(connection: Connection): LineState {

@@ -1,7 +1,7 @@
 // What the line does, in words: a short status that is always there, and a bar once a lost line has been
 // lost for five seconds.
 
-import type { ChannelStatus, Client, Connection } from '../trunkline'
+import type { ChannelStatus, Client, Connection } from '@trunkline/client'
 import { useNow } from './useNow'
 
 const QUIET = 5_000
@@ -16,18 +16,19 @@ export function statusText(connection: Connection, channel: ChannelStatus): stri
     case 'closed':
       return 'Disconnected'
     default:
-      return connection.ever ? 'Reconnecting…' : 'Connecting…'
+      return connection.everOnline ? 'Reconnecting…' : 'Connecting…'
   }
 }
 
 export function ConnectionBar({ client, connection }: { client: Client; connection: Connection }) {
-  const lost = 'since' in connection && connection.state !== 'online' ? connection.since : undefined
-  const now = useNow(250, lost !== undefined)
-  if (connection.state === 'closed') return <ClosedBar client={client} connection={connection} />
-  if (lost === undefined || !('attempt' in connection)) return null
-  const offline = connection.state === 'offline'
-  if (!offline && now - lost < QUIET) return null
-  const rest = Math.ceil(((connection.retryAt ?? now) - now) / 1_000)
+  const { state, since, retryAt } = connection
+  const isDown = state === 'connecting' || state === 'waiting' || state === 'offline'
+  const now = useNow(250, isDown)
+  if (state === 'closed') return <ClosedBar client={client} connection={connection} />
+  if (!isDown) return null
+  const offline = state === 'offline'
+  if (!offline && now - since < QUIET) return null
+  const rest = Math.ceil(((retryAt ?? now) - now) / 1_000)
   return (
     <div className="bar">
       <p>
@@ -42,15 +43,15 @@ export function ConnectionBar({ client, connection }: { client: Client; connecti
   )
 }
 
-function ClosedBar({ client, connection }: { client: Client; connection: Connection & { state: 'closed' } }) {
-  const replaced = connection.code === 4409
+function ClosedBar({ client, connection: { error } }: { client: Client; connection: Connection }) {
+  const replaced = error?.code === 'replaced'
   return (
     <div className="bar">
       <p>
         <strong>{replaced ? 'This chat goes on in another tab.' : 'The server has ended the connection.'}</strong>{' '}
-        {replaced ? 'Here it can continue as a new guest.' : connection.reason} <code>{connection.code}</code>
+        {replaced ? 'Here it can continue as a new guest.' : error?.message} <code>{error?.code}</code>
       </p>
-      <button type="button" onClick={() => client.startOver()}>
+      <button type="button" onClick={() => client.connect({ newSession: true })}>
         {replaced ? 'Continue here' : 'Connect again'}
       </button>
     </div>

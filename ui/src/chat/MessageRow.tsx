@@ -1,7 +1,7 @@
 // One row of the log: a message, a draft on its way, a day, or the mark of what was missed.
 
+import type { Draft, Message } from '@trunkline/client'
 import { memo } from 'react'
-import type { Draft, Entry } from '../trunkline'
 import { read } from './payload'
 import type { Row } from './rows'
 import { clockTime, exactTime } from './when'
@@ -24,7 +24,7 @@ export function MessageRow({ row, actions }: { row: Row; actions: RowActions }) 
   }
 }
 
-const EntryRow = memo(function EntryRow({ entry, mine, leads }: { entry: Entry; mine: boolean; leads: boolean }) {
+const EntryRow = memo(function EntryRow({ entry, mine, leads }: { entry: Message; mine: boolean; leads: boolean }) {
   const reading = read(entry)
   const name = reading.kind === 'chat' ? reading.name : ''
   return (
@@ -48,12 +48,13 @@ function sameRow(one: EntryProps, other: EntryProps): boolean {
 }
 
 interface EntryProps {
-  entry: Entry
+  entry: Message
   mine: boolean
   leads: boolean
 }
 
-const sameCopy = (one: Entry, other: Entry) => one.data === other.data && one.rev === other.rev && one.ts === other.ts
+const sameCopy = (one: Message, other: Message) =>
+  one.data === other.data && one.rev === other.rev && one.ts === other.ts
 
 function DraftRow({ draft, leads, actions }: { draft: Draft; leads: boolean; actions: RowActions }) {
   const failed = draft.state === 'failed'
@@ -81,7 +82,9 @@ function Bubble({ reading, ts, offset }: { reading: ReturnType<typeof read>; ts:
   const place = offset === undefined ? '' : ` · offset ${offset}`
   return (
     <div className="bubble">
-      {reading.kind === 'chat' ? <p dir="auto">{reading.text}</p> : <pre>{reading.shown}</pre>}
+      {reading.kind === 'chat' && <p dir="auto">{reading.text}</p>}
+      {reading.kind === 'odd' && <pre>{reading.shown}</pre>}
+      {reading.kind === 'deleted' && <p className="muted">This message was deleted.</p>}
       <time dateTime={new Date(ts).toISOString()} title={exactTime(ts) + place}>
         {clockTime(ts)}
       </time>

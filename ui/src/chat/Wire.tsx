@@ -54,13 +54,15 @@ function hideSecret(text: string): string {
 }
 
 function codeFor(channel: string): string {
-  return `const client = new Client({ origin: '${location.origin}' })
+  return `import { createClient } from '@trunkline/client'
+
+const client = createClient({ url: '${location.origin}' })
 const room = client.channel('${channel}')
+const timeline = room.timeline()
 
-room.view.subscribe(() => draw(room.view.get()))
-room.open()          // live from now on
-room.older()         // the newest page; again: older ones
-client.connect()     // and stay connected
+timeline.subscribe(() => draw(timeline.get()))
+room.subscribe()          // live from now on
+timeline.loadOlder()      // the newest page; again: older ones
 
-room.post({ type: 'chat', text: 'Hi', name: 'Ann' })`
+timeline.post({ type: 'chat', text: 'Hi', name: 'Ann' })`
 }

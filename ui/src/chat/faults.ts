@@ -1,10 +1,11 @@
 // A network that can be made worse on purpose, between the client and the browser's own sockets. It adds
 // delay and outages; it never changes, reorders or drops a frame of a line that stays up.
 
-import { type Host, Store } from '../trunkline'
+import type { Host } from '@trunkline/client'
+import { Cell } from '../store'
 
 export class Faults {
-  readonly state = new Store({ offline: false, delay: 0 })
+  readonly state = new Cell({ offline: false, delay: 0 })
 
   host(): Partial<Host> {
     const faults = this

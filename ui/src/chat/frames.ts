@@ -1,6 +1,6 @@
 // The frames that have gone over a person's wire, the newest kept, and a pulse for each message.
 
-import { Store } from '../trunkline'
+import { Cell } from '../store'
 
 export interface Frame {
   number: number
@@ -13,7 +13,7 @@ const KEPT = 200
 const MESSAGE = /^\{[^{]*"type":\s*"(message|publish)"/
 
 export class Frames {
-  readonly all = new Store<readonly Frame[]>([])
+  readonly all = new Cell<readonly Frame[]>([])
   #count = 0
   #pulses = new Set<() => void>()
 

@@ -2,13 +2,16 @@
 // timeline, from which alone the rows are drawn. Live messages are never written into these pages.
 
 import { infiniteQueryOptions } from '@tanstack/react-query'
-import type { Channel } from '../trunkline'
+import type { Timeline } from '@trunkline/client'
 
-export function history(seat: string, channel: Channel, generation: number) {
+export function history(seat: string, channel: string, timeline: Timeline, generation: number) {
   return infiniteQueryOptions({
-    queryKey: ['history', seat, channel.name, generation],
-    queryFn: ({ signal }) => channel.older(signal),
+    queryKey: ['history', seat, channel, generation],
+    queryFn: async ({ signal }) => {
+      const { lo, hasOlder } = await timeline.loadOlder(signal)
+      return { lo, hasOlder }
+    },
     initialPageParam: undefined as number | undefined,
-    getNextPageParam: () => (channel.timeline.hasOlder ? channel.timeline.lo : undefined),
+    getNextPageParam: ({ lo, hasOlder }) => (hasOlder ? lo : undefined),
   })
 }

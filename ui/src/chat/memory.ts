@@ -1,7 +1,7 @@
 // What the browser keeps for a person, so that a reload loses nothing: the name for all tabs; the session,
 // the typed text and the unsent messages for this tab. Typed text is kept twice, should the tab be closed.
 
-import type { Draft } from '../trunkline'
+import type { Draft } from '@trunkline/client'
 
 export class Memory {
   readonly #person: string

@@ -1,6 +1,6 @@
 // What a message carries, looked at with suspicion: anyone may publish anything to a room.
 
-import type { Entry } from '../trunkline'
+import type { Message } from '@trunkline/client'
 
 export interface ChatPayload {
   type: 'chat'
@@ -9,13 +9,17 @@ export interface ChatPayload {
 }
 
 /** A chat message as it is meant to be, or anything else as plain text. */
-export type Reading = { kind: 'chat'; text: string; name: string } | { kind: 'odd'; shown: string }
+export type Reading =
+  | { kind: 'chat'; text: string; name: string }
+  | { kind: 'odd'; shown: string }
+  | { kind: 'deleted' }
 
 export const NAME_MAX = 40
 const SHOWN_MAX = 4_000
 
-export function read(payload: Pick<Entry, 'data' | 'text' | 'binary'>): Reading {
-  const { data, text, binary } = payload
+export function read(payload: Partial<Pick<Message, 'data' | 'text' | 'binary' | 'deleted'>>): Reading {
+  const { data, text, binary, deleted } = payload
+  if (deleted) return { kind: 'deleted' }
   if (isChat(data)) return { kind: 'chat', text: clip(data.text), name: cleanName(data.name) }
   if (data !== undefined) return { kind: 'odd', shown: clip(JSON.stringify(data, null, 2) ?? String(data)) }
   if (text !== undefined) return { kind: 'odd', shown: clip(String(text)) }

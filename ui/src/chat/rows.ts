@@ -1,29 +1,29 @@
 // From a view of the log to the rows of the page: days, the mark of what was missed, and messages grouped
 // by author. Pure; rows of the same entry are the same objects, so that React can leave them alone.
 
-import type { Draft, Entry, View } from '../trunkline'
+import type { Draft, Message, TimelineView } from '@trunkline/client'
 import { dayOf } from './when'
 
 export type Row =
   | { kind: 'day'; key: string; text: string }
   | { kind: 'missed'; key: string; count: number }
-  | { kind: 'entry'; key: string; entry: Entry; mine: boolean; leads: boolean }
+  | { kind: 'entry'; key: string; entry: Message; mine: boolean; leads: boolean }
   | { kind: 'draft'; key: string; draft: Draft; leads: boolean }
 
 const TOGETHER = 5 * 60_000
 
-export function rowsOf(view: View, isMine: (entry: Entry) => boolean, now: number): Row[] {
+export function rowsOf(view: TimelineView, isMine: (entry: Message) => boolean, now: number): Row[] {
   const rows: Row[] = []
   let before: { author: string; ts: number; day: string } | undefined
-  let toMark = view.jump
-  for (const entry of view.entries) {
+  let toMark = view.missed
+  for (const entry of view.messages) {
     const day = dayOf(entry.ts, now)
     if (day !== before?.day) {
       rows.push({ kind: 'day', key: `day ${entry.offset}`, text: day })
       before = undefined
     }
     if (toMark && entry.offset > toMark.from) {
-      rows.push({ kind: 'missed', key: 'missed', count: toMark.missed })
+      rows.push({ kind: 'missed', key: 'missed', count: toMark.count })
       toMark = undefined
       before = undefined
     }
@@ -39,7 +39,7 @@ export function rowsOf(view: View, isMine: (entry: Entry) => boolean, now: numbe
 }
 
 /** Who wrote it: the name given by the server, and the one the author gives. */
-function authorOf(entry: Entry): string {
+function authorOf(entry: Message): string {
   const name = (entry.data as { name?: unknown } | null | undefined)?.name
   return `${entry.from ?? ''} ${typeof name === 'string' ? name : ''}`
 }

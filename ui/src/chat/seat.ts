@@ -1,57 +1,63 @@
 // One person at this page: a client of their own, what is kept for them, and their wire. A page may seat
 // two, who then meet only on the server.
 
-import { Client } from '../trunkline'
+import { type Channel, type Client, createClient, type Draft } from '@trunkline/client'
 import { Faults } from './faults'
 import { Frames } from './frames'
 import { Memory } from './memory'
 
-export interface Seat {
-  id: string
-  client: Client
-  memory: Memory
-  faults: Faults
-  frames: Frames
+export class Seat {
+  readonly id: string
+  readonly client: Client
+  readonly memory: Memory
+  readonly faults = new Faults()
+  readonly frames = new Frames()
+  #rooms = new Map<string, Channel>()
+
+  constructor(id: string) {
+    this.id = id
+    this.memory = new Memory(id)
+    this.client = createClient({
+      url: location.origin,
+      session: this.memory.session,
+      host: this.faults.host(),
+      onSession: (session) => {
+        this.memory.session = session
+      },
+      logger: (event) => {
+        if (event.type !== 'connection') this.frames.add(event.type, JSON.stringify(event.frame))
+      },
+    })
+    for (const { channel, drafts } of this.memory.drafts()) this.room(channel).timeline().restore(drafts)
+  }
+
+  /** A room, whose unsent messages are kept. */
+  room(name: string): Channel {
+    const known = this.#rooms.get(name)
+    if (known) return known
+    const room = this.client.channel(name)
+    this.#rooms.set(name, room)
+    const timeline = room.timeline()
+    let kept: readonly Draft[] = []
+    timeline.subscribe(() => {
+      const { drafts } = timeline.get()
+      if (drafts.length > 0 || kept.length > 0) this.memory.keepDrafts(name, drafts)
+      kept = drafts
+    })
+    return room
+  }
 }
 
 const seats = new Map<string, Seat>()
 
 export function seatOf(id: string): Seat {
-  const taken = seats.get(id)
-  if (taken) return taken
-  const seat = newSeat(id)
+  const seat = seats.get(id) ?? new Seat(id)
   seats.set(id, seat)
   return seat
 }
 
-function newSeat(id: string): Seat {
-  const memory = new Memory(id)
-  const faults = new Faults()
-  const frames = new Frames()
-  const client = new Client({
-    origin: location.origin,
-    session: memory.session,
-    host: faults.host(),
-    onSession: (session) => {
-      memory.session = session
-    },
-    onDrafts: (channel, drafts) => memory.keepDrafts(channel, drafts),
-    onFrame: (direction, text) => frames.add(direction, text),
-  })
-  for (const { channel, drafts } of memory.drafts()) client.channel(channel).restore(drafts)
-  return { id, client, memory, faults, frames }
-}
-
-/** Keeps the client awake to what the browser knows of the world, and the line up, until called back. */
+/** Keeps the line up until called back. */
 export function occupy({ client }: Seat): () => void {
-  const wake = () => client.wake()
-  const seen = () => document.visibilityState === 'visible' && client.wake()
-  document.addEventListener('visibilitychange', seen)
-  for (const event of ['pageshow', 'online', 'offline']) addEventListener(event, wake)
   client.connect()
-  return () => {
-    document.removeEventListener('visibilitychange', seen)
-    for (const event of ['pageshow', 'online', 'offline']) removeEventListener(event, wake)
-    client.disconnect()
-  }
+  return () => client.disconnect()
 }

@@ -1,8 +1,8 @@
 // One room as one person sees it: the timeline's view, its pages, and what can be done.
 
 import { useInfiniteQuery } from '@tanstack/react-query'
+import type { Message } from '@trunkline/client'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
-import type { Entry } from '../trunkline'
 import { history } from './history'
 import type { ChatPayload } from './payload'
 import { rowsOf } from './rows'
@@ -13,14 +13,16 @@ import { useStore } from './useStore'
 const KEPT_ROWS = 300
 const A_DAY_MAY_HAVE_ENDED = 60_000
 
-export function useChat({ id, client, memory }: Seat, name: string, channelName: string) {
-  const channel = useMemo(() => client.channel(channelName), [client, channelName])
-  useEffect(() => channel.open(), [channel])
+export function useChat(seat: Seat, name: string, channelName: string) {
+  const { id, client, memory } = seat
+  const channel = useMemo(() => seat.room(channelName), [seat, channelName])
+  const timeline = channel.timeline()
+  useEffect(() => channel.subscribe(), [channel])
 
-  const view = useStore(channel.view)
+  const view = useStore(timeline)
   const connection = useStore(client.connection)
-  const who = useStore(client.who)
-  const query = useInfiniteQuery(history(id, channel, view.generation))
+  const me = client.me.user
+  const query = useInfiniteQuery(history(id, channelName, timeline, view.generation))
   const { refetch, fetchNextPage, isFetching, isError } = query
 
   // A page that failed while the line was down is asked for again when it is up, once: pages may fail for
@@ -36,10 +38,7 @@ export function useChat({ id, client, memory }: Seat, name: string, channelName:
     if (online) onUp.current?.()
   }, [online])
 
-  const isMine = useCallback(
-    (entry: Entry) => entry.from !== undefined && (entry.from === who.user || entry.from === who.client),
-    [who],
-  )
+  const isMine = useCallback((message: Message) => message.from !== undefined && message.from === me, [me])
   const now = useNow(A_DAY_MAY_HAVE_ENDED, true)
   const rows = useMemo(() => rowsOf(view, isMine, now), [view, isMine, now])
 
@@ -47,20 +46,20 @@ export function useChat({ id, client, memory }: Seat, name: string, channelName:
   const [full, setFull] = useState(false)
   const send = (text: string) => {
     const payload: ChatPayload = { type: 'chat', text, name }
-    const taken = channel.post(payload)
+    const taken = timeline.post(payload) !== undefined
     setFull(!taken)
     return taken
   }
   const actions = {
-    retry: (draft: string) => channel.retry(draft),
+    retry: (draft: string) => timeline.retry(draft),
     takeBack: (draft: string) => {
-      const data = channel.discard(draft) as Partial<ChatPayload> | undefined
-      typed.set([data?.text ?? '', typed.text].filter((part) => part !== '').join('\n'))
+      const taken = timeline.discard(draft)?.data as Partial<ChatPayload> | undefined
+      typed.set([taken?.text ?? '', typed.text].filter((part) => part !== '').join('\n'))
     },
   }
   const canLoad = view.loaded && view.hasOlder && !isFetching && !isError
   const loadOlder = useMemo(() => (canLoad ? () => void fetchNextPage() : undefined), [canLoad, fetchNextPage])
-  const forgetOld = useCallback(() => channel.trim(KEPT_ROWS), [channel])
+  const forgetOld = useCallback(() => timeline.trim(KEPT_ROWS), [timeline])
   return { channel, view, connection, query, rows, typed, send, full, actions, loadOlder, forgetOld, again }
 }
 

@@ -1,8 +1,8 @@
 // A store of the client as React state.
 
+import type { Store } from '@trunkline/client'
 import { useSyncExternalStore } from 'react'
-import type { Store } from '../trunkline'
 
-export function useStore<T>(store: Store<T>): T {
+export function useStore<T>(store: Pick<Store<T>, 'get' | 'subscribe'>): T {
   return useSyncExternalStore(store.subscribe, store.get)
 }

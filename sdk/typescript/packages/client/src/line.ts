@@ -209,7 +209,7 @@ export class Line {
   #dial(token: string | null): void {
     let socket: WebSocket
     try {
-      socket = new this.#host.WebSocket(this.#options.url, ['trunkline.v1'])
+      socket = new this.#host.WebSocket(this.#options.url, [PROTOCOL])
     } catch (error) {
       this.#refusal = new TrunklineError('connection_lost', String(error))
       this.#lost(1006)
@@ -225,6 +225,12 @@ export class Line {
 
   #greet(token: string | null): void {
     const { name } = this.#options
+    // A server of another protocol, or of none, would understand nothing of what follows.
+    const spoken = this.#socket?.protocol ?? PROTOCOL
+    if (spoken !== PROTOCOL) {
+      this.#end(new TrunklineError('closed', `The server does not speak ${PROTOCOL}.`))
+      return
+    }
     const connect: Frame = { type: 'connect', heartbeat: true, ...(name && { name }) }
     if (this.#session) connect.session = this.#session
     if (token) connect.token = token
@@ -374,6 +380,8 @@ export class Line {
     this.#owner.down()
   }
 }
+
+const PROTOCOL = 'trunkline.v1'
 
 /** What close codes say in the words of errors. */
 const CLOSED: Record<number, TrunklineError['code']> = {

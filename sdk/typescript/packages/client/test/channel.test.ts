@@ -201,6 +201,25 @@ test('what the server is too busy for is sent again in order, under the same key
   expect(server.log.map((message) => message.data)).toEqual(Array.from({ length: 30 }, (_, i) => i))
 })
 
+test('what was not answered is sent again under the same key, and stored once', async () => {
+  const { world, server, channel } = inWorld()
+  channel.subscribe()
+  await world.pass(10)
+  const answers = Promise.all([channel.publish('one'), channel.publish('two')])
+  const [one, two] = got(world, 'publish')
+  expect([one, two]).toEqual([undefined, undefined])
+  await world.pass(0)
+  const keys = got(world, 'publish').map((frame) => frame.key)
+  // Both are stored, and neither answer arrives.
+  line(world).isDead = true
+  await world.pass(1)
+  expect(server.log).toHaveLength(2)
+  world.drop()
+  await world.pass(5_000)
+  expect((await answers).map((receipt) => receipt.key)).toEqual(keys)
+  expect(server.log.map((message) => message.data)).toEqual(['one', 'two'])
+})
+
 test('what is too large is not sent, and a refusal is told', async () => {
   const { world, server, channel } = inWorld()
   channel.subscribe()

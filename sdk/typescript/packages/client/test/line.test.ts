@@ -220,6 +220,14 @@ test('a runtime without WebSocket is told so', () => {
   expect(none.client.connection.get()).toMatchObject({ state: 'closed', error: { message: /no WebSocket/ } })
 })
 
+test('a server that does not speak the protocol is told from one that does', async () => {
+  const { world, client } = inWorld()
+  client.connect()
+  Object.assign(world.sockets[0] as object, { protocol: '' })
+  await world.pass(60_000)
+  expect(client.connection.get()).toMatchObject({ state: 'closed', error: { message: /trunkline\.v1/ } })
+})
+
 test('disconnect is for as long as nobody connects', async () => {
   const { world, client, channel } = inWorld()
   const { data } = heard((listener) => channel.subscribe(listener))

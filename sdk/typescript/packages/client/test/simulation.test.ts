@@ -101,7 +101,8 @@ const face = ({ offset, data, deleted, reactions }: Message): string =>
 
 function judge({ fault, posted, drafts, view }: Outcome, server: Server): string | undefined {
   const truth = server.shown()
-  const mine = server.log.map((message) => message.data).filter((data) => String(data).startsWith('mine'))
+  const stored = [...server.gone, ...server.log].map((message) => message.data)
+  const mine = stored.filter((data) => String(data).startsWith('mine'))
   if (fault) return fault
   if (drafts.length > 0) return `a draft is left: ${JSON.stringify(drafts[0])}`
   if (view.head !== server.top) return `stopped at ${view.head} of ${server.top}`
@@ -164,4 +165,66 @@ test('crashes that take back the last messages: told, dropped, own ones sent aga
     return judge(outcome, world.server)
   })
   expect(found).toEqual([])
+})
+
+test('a log whose beginning goes: what is gone is never asked for in vain', { timeout }, async () => {
+  const found = await faults(RUNS / 4, async (seed) => {
+    const world = busyWorld(seed)
+    world.server.replayMax = seed % 2 === 0 ? 3 : 500
+    const outcome = await live(world, (w) => {
+      breakLines(w, 700)
+      for (let i = 0; i < 4; i += 1) {
+        w.after(w.between(0, BUSY), () =>
+          w.server.trim(Math.max(w.server.floor, w.server.top - Math.floor(w.between(0, 60)))),
+        )
+      }
+    })
+    // What was held before it went may still be shown.
+    const shown = outcome.view.messages.filter((message) => message.offset >= world.server.floor)
+    return judge({ ...outcome, fault: undefined, view: { ...outcome.view, messages: shown } }, world.server)
+  })
+  expect(found).toEqual([])
+})
+
+/** What a chat program holds that is written the usual way: a list, and whatever arrives is added. */
+async function usual(seed: number, order: 'fetch first' | 'subscribe first'): Promise<boolean> {
+  const world = busyWorld(seed)
+  const { WebSocket } = world.host()
+  let list: Message[] = []
+  const open = (first: boolean) => {
+    const socket = new WebSocket('ws://x', [])
+    const send = (frame: object) => socket.send(JSON.stringify(frame))
+    const fetchPage = () => send({ type: 'history', channel: CHANNEL, id: 1 })
+    const subscribe = () => send({ type: 'subscribe', channel: CHANNEL, id: 2 })
+    socket.onopen = () => {
+      if (first && order === 'fetch first') fetchPage()
+      else subscribe()
+    }
+    socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data) as Message & { type: string; items: Message[] }
+      if (frame.type === 'message') list = [...list, frame]
+      if (frame.type === 'subscribed' && first && order === 'subscribe first') fetchPage()
+      if (frame.type !== 'history') return
+      list = frame.items
+      if (order === 'fetch first') subscribe()
+    }
+    socket.onclose = () => void world.after(200, () => open(false))
+  }
+  open(true)
+  world.after(world.between(0, BUSY * 2), () => world.drop())
+  await world.pass(BUSY + 5_000)
+  const from = list[0]?.offset ?? 0
+  const offsets = list.filter((message) => message.ref === undefined).map((message) => message.offset)
+  const truth = world.server.log.filter((message) => message.ref === undefined && message.offset >= from)
+  return JSON.stringify(offsets) === JSON.stringify(truth.map((message) => message.offset))
+}
+
+test('the usual ways fail in the same world', { timeout }, async () => {
+  const wrong = { 'fetch first': 0, 'subscribe first': 0 }
+  for (let seed = 1; seed <= 300; seed += 1) {
+    if (!(await usual(seed, 'fetch first'))) wrong['fetch first'] += 1
+    if (!(await usual(seed, 'subscribe first'))) wrong['subscribe first'] += 1
+  }
+  expect(wrong['fetch first']).toBeGreaterThan(300 * 0.5)
+  expect(wrong['subscribe first']).toBeGreaterThan(300 * 0.2)
 })

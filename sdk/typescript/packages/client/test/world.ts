@@ -193,6 +193,8 @@ export class FakeSocket {
 export class Server {
   up = true
   log: Message[] = []
+  /** What has been trimmed. */
+  gone: Message[] = []
   epoch = 'e1'
   floor = 1
   replayMax = 500
@@ -398,6 +400,8 @@ export class Server {
 
   trim(floor: number): void {
     this.floor = floor
-    this.log = this.log.filter((message) => message.offset >= floor || message.offset === this.top)
+    const stays = (message: Message) => message.offset >= floor || message.offset === this.top
+    this.gone.push(...this.log.filter((message) => !stays(message)))
+    this.log = this.log.filter(stays)
   }
 }

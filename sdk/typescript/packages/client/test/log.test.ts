@@ -1,9 +1,35 @@
-// The rules of a timeline, one by one. The simulation asks whether they hold together.
+// The rules of a log, one by one. The simulation asks whether they hold together.
 
 import { describe, expect, test } from 'vitest'
-import { type Draft, type Entry, LIMITS, type Page, Timeline } from '../src/trunkline'
+import { LIMITS } from '../src/limits.js'
+import { fold, Log } from '../src/log.js'
+import { Outbox } from '../src/outbox.js'
+import type { Draft, Message, Page, Receipt } from '../src/types.js'
 
-const entry = (offset: number, more: Partial<Entry> = {}): Entry => ({
+/** A log, and the drafts that belong to it. */
+class Timeline extends Log {
+  readonly outbox: Outbox
+
+  constructor() {
+    const outbox = new Outbox()
+    super(outbox)
+    this.outbox = outbox
+  }
+
+  get drafts(): readonly Draft[] {
+    return this.outbox.drafts()
+  }
+
+  add(draft: Draft, restored = false): void {
+    this.outbox.add({ draft, body: {}, shown: true, ours: true, restored })
+  }
+
+  acknowledged(id: string, at: Partial<Receipt>): void {
+    this.outbox.acknowledged(id, { ts: 0, key: id, ...at }, this.head)
+  }
+}
+
+const entry = (offset: number, more: Partial<Message> = {}): Message => ({
   offset,
   ts: offset,
   data: `m${offset}`,
@@ -24,9 +50,16 @@ function liveAt(place: number, lo = 1): Timeline {
   return timeline
 }
 
-const offsets = (timeline: Timeline) => timeline.view().entries.map((e) => e.offset)
+const offsets = (timeline: Timeline) => timeline.view().messages.map((e) => e.offset)
 const range = (lo: number, hi: number) => Array.from({ length: hi - lo + 1 }, (_, i) => lo + i)
-const draft = (id: string, more: Partial<Draft> = {}): Draft => ({ id, data: id, at: 0, state: 'waiting', ...more })
+const draft = (id: string, more: Partial<Draft> = {}): Draft => ({
+  id,
+  data: id,
+  at: 0,
+  state: 'waiting',
+  key: `k-${id}`,
+  ...more,
+})
 
 describe('the live edge', () => {
   test('head + 1 is appended, what is known already is ignored', () => {
@@ -53,16 +86,46 @@ describe('the live edge', () => {
     expect(timeline.wants).toEqual({ after: 50 })
   })
 
-  test('a higher revision replaces its entry, a lower one does not', () => {
+  test('a reference changes the message that it is about, once', () => {
+    const timeline = liveAt(2)
+    const reference = (offset: number, more: Partial<Message>) => timeline.message(entry(offset, { ref: 1, ...more }))
+    reference(3, { op: 'edit', data: 'new' })
+    reference(4, { op: 'react', data: '+1' })
+    reference(5, { op: 'react', data: '+1' })
+    reference(6, { op: 'unreact', data: '+1' })
+    expect(offsets(timeline)).toEqual([1, 2])
+    expect(timeline.head).toBe(6)
+    const [message] = timeline.view().messages as [Message]
+    expect(message).toMatchObject({ data: 'new', rev: 6, reactions: { '+1': 1 } })
+    expect(fold(message, entry(6, { ref: 1, op: 'unreact', data: '+1' }))).toBe(message)
+    reference(7, { op: 'delete', data: undefined })
+    expect(timeline.view().messages[0]).toMatchObject({ data: undefined, deleted: true, reactions: undefined })
+  })
+
+  test('of two copies the one with more in it stays, and newer references are applied to it', () => {
     const timeline = liveAt(3)
-    timeline.message(entry(2, { rev: 2, data: 'new' }))
-    timeline.message(entry(2, { rev: 1, data: 'old' }))
-    expect(timeline.view().entries[1]?.data).toBe('new')
+    timeline.message(entry(4, { ref: 2, op: 'edit', data: 'newest' }))
+    timeline.page(page(1, 3, 3, { items: [entry(1), entry(2, { data: 'older' }), entry(3)] }), { before: 4 }, 0)
+    expect(timeline.view().messages[1]?.data).toBe('newest')
+    timeline.page(page(1, 4, 5, { items: [entry(1), entry(2, { data: 'newer still', rev: 5 }), entry(3)] }), {}, 0)
+    expect(timeline.view().messages[1]?.data).toBe('newer still')
+  })
+
+  test('what a page fills a gap with may have changed what lies below, which is fetched again', () => {
+    const timeline = liveAt(3)
+    timeline.message(entry(6))
+    timeline.page(page(4, 5, 6, { items: [entry(4)] }), { after: 3 }, timeline.generation)
+    expect(timeline.wants).toEqual({ before: 4 })
+    timeline.message(entry(7, { ref: 1, op: 'react', data: '+1' }))
+    const items = [entry(1, { data: 'edited', rev: 5 }), entry(2), entry(3)]
+    timeline.page(page(1, 3, 6, { items, more: false }), { before: 4 }, timeline.generation)
+    expect(timeline.wants).toBeUndefined()
+    expect(timeline.view().messages[0]).toMatchObject({ data: 'edited', reactions: { '+1': 1 }, rev: 7 })
   })
 
   test('entries without an offset are not of a log', () => {
     const timeline = liveAt(1)
-    timeline.message({ ...entry(1), offset: undefined as unknown as number })
+    timeline.message({ ...entry(1), offset: 0 })
     expect(offsets(timeline)).toEqual([1])
   })
 })
@@ -71,7 +134,7 @@ describe('pages', () => {
   test('an empty room is loaded and has nothing older', () => {
     const timeline = liveAt(0)
     timeline.page(page(1, 0), {}, 0)
-    expect(timeline.view()).toMatchObject({ loaded: true, hasOlder: false, entries: [] })
+    expect(timeline.view()).toMatchObject({ loaded: true, hasOlder: false, messages: [] })
   })
 
   test('the first page may come before or after the subscription stands', () => {
@@ -176,7 +239,7 @@ describe('coming back', () => {
       timeline.page(page(after + 1, Math.min(after + 50, 300), 300), { after }, timeline.generation)
     }
     expect(offsets(timeline)).toEqual(range(1, 300))
-    expect(timeline.view().jump).toBeUndefined()
+    expect(timeline.view().missed).toBeUndefined()
   })
 
   test('limit, far: a jump that says how much is missed; rows above come only from new pages', () => {
@@ -184,7 +247,7 @@ describe('coming back', () => {
     timeline.subscribed({ recovered: false, reason: 'limit', offset: 2_000, epoch: 'e1' }, since)
     timeline.message(entry(2_001))
     timeline.page(page(1_951, 2_000), {}, timeline.generation)
-    expect(timeline.view().jump).toEqual({ from: 10, missed: 1_940 })
+    expect(timeline.view().missed).toEqual({ from: 10, count: 1_940 })
     expect(offsets(timeline)).toEqual(range(1_951, 2_001))
     expect(timeline.hasOlder).toBe(true)
   })
@@ -201,7 +264,7 @@ describe('coming back', () => {
     timeline.subscribed({ recovered: false, reason: 'trimmed', offset: 100, floor: 80, epoch: 'e1' }, since)
     timeline.page(page(80, 100, 100, { floor: 80, more: false }), {}, timeline.generation)
     expect(offsets(timeline)).toEqual(range(80, 100))
-    expect(timeline.view()).toMatchObject({ jump: { from: 10, missed: 69 }, hasOlder: false })
+    expect(timeline.view()).toMatchObject({ missed: { from: 10, count: 69 }, hasOlder: false })
   })
 
   test('trimmed while a gap is being filled: the newest page instead', () => {
@@ -245,7 +308,7 @@ describe('coming back', () => {
     timeline.subscribed({ recovered: false, reason: 'rewound', keep: 9, offset: 9, epoch: 'e1' }, since)
     expect(timeline.drafts.map((d) => [d.id, d.key, d.state])).toEqual([
       ['b', 'k-b', 'waiting'],
-      ['c', undefined, 'waiting'],
+      ['c', 'k-c', 'waiting'],
     ])
   })
 
@@ -254,7 +317,7 @@ describe('coming back', () => {
     timeline.message(entry(10, { epoch: 'e2' }))
     expect(timeline.forked).toBe(true)
     timeline.restart()
-    expect(timeline.view()).toMatchObject({ entries: [], loaded: false })
+    expect(timeline.view()).toMatchObject({ messages: [], loaded: false })
     expect(timeline.position).toBeUndefined()
   })
 
@@ -312,40 +375,23 @@ describe('drafts', () => {
     expect(timeline.drafts[0]).toMatchObject({ state: 'waiting', key: 'ka' })
   })
 
-  test('nothing is sent before the replay has been read', () => {
-    const timeline = liveAt(1)
-    timeline.add(draft('a'))
-    timeline.subscribed({ recovered: true, offset: 2, epoch: 'e1' }, { epoch: 'e1', offset: 1 })
-    expect(timeline.sendable()).toEqual([])
-    timeline.message(entry(2))
-    expect(timeline.sendable().map((d) => d.id)).toEqual(['a'])
-  })
-
   test('the unanswered wait again after a lost line, in their order', () => {
     const timeline = liveAt(0)
     for (const id of ['a', 'b', 'c']) timeline.add(draft(id))
-    timeline.change('a', { state: 'sending', key: 'ka' })
-    timeline.change('b', { state: 'sending', key: 'kb' })
-    timeline.lost()
-    expect(timeline.sendable().map((d) => [d.id, d.key])).toEqual([
-      ['a', 'ka'],
-      ['b', 'kb'],
-      ['c', undefined],
+    for (const id of ['a', 'b']) timeline.outbox.change(id, { state: 'sending' })
+    timeline.outbox.lost()
+    expect(timeline.outbox.next(true, 2).map(({ draft }) => [draft.id, draft.key])).toEqual([
+      ['a', 'k-a'],
+      ['b', 'k-b'],
     ])
   })
 
   test('a restored one that may be stored already waits for the newest page', () => {
     const timeline = new Timeline()
-    timeline.add(draft('a', { key: 'ka', restored: true }))
+    timeline.add(draft('a', { key: 'ka' }), true)
     timeline.subscribed({ offset: 1, epoch: 'e1' })
-    expect(timeline.sendable()).toEqual([])
+    expect(timeline.outbox.next(timeline.loaded, 8)).toEqual([])
     timeline.page({ ...page(1, 1), items: [entry(1, { key: 'ka' })] }, {}, 0)
     expect(timeline.drafts).toEqual([])
-  })
-
-  test('the queue is bounded and says so', () => {
-    const timeline = liveAt(0)
-    for (let i = 0; i < LIMITS.drafts; i += 1) expect(timeline.add(draft(`d${i}`))).toBe(true)
-    expect(timeline.add(draft('one more'))).toBe(false)
   })
 })
