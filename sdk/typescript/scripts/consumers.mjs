@@ -53,7 +53,16 @@ for (const [name, { type, program }] of Object.entries(PROJECTS)) {
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name, private: true, type }))
   writeFileSync(join(project, 'main.ts'), program)
-  run(project, 'npm', 'install', '--no-audit', '--no-fund', '--offline', '--legacy-peer-deps', ...packed.map((file) => join('..', file)))
+  run(
+    project,
+    'npm',
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--offline',
+    '--legacy-peer-deps',
+    ...packed.map((file) => join('..', file)),
+  )
   const options = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023,dom', '--types', '']
   run(project, join(root, 'node_modules/.bin/tsc'), ...options, '--outDir', 'out', 'main.ts')
   run(project, 'node', 'out/main.js')
