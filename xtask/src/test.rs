@@ -75,7 +75,7 @@ mod tests {
             let names = owned(names);
             Ok(choose(&names.iter().collect::<Vec<_>>())?.iter().map(|suite| suite.name).collect())
         };
-        let all = ["fmt", "tidy", "clippy", "doc", "rust", "bench", "ui", "browser", "autobahn"];
+        let all = ["fmt", "tidy", "clippy", "doc", "rust", "bench", "ui", "sdk", "browser", "autobahn"];
         assert_eq!(chosen(&[]).expect("all"), all);
         assert_eq!(chosen(&["rust", "fmt"]).expect("two"), ["fmt", "rust"]);
         let error = chosen(&["rusty"]).expect_err("unknown").to_string();

@@ -59,11 +59,18 @@ export class Network {
         [far, near],
       ] as const) {
         this.#lines.add(from)
-        let free = 0
-        from.on('data', (piece) => {
-          // In order, each later than the one before.
-          free = Math.max(free, Date.now() + Math.random() * this.delay)
-          setTimeout(() => to.writable && to.write(piece), free - Date.now())
+        const pieces: { at: number; piece: Buffer }[] = []
+        // One timer at a time: of two that are due at once, either may come first.
+        const pass = () => {
+          for (let next = pieces[0]; next && next.at <= Date.now(); next = pieces[0]) {
+            pieces.shift()
+            if (to.writable) to.write(next.piece)
+          }
+          if (pieces[0]) setTimeout(pass, pieces[0].at - Date.now())
+        }
+        from.on('data', (piece: Buffer) => {
+          const at = Math.max(pieces.at(-1)?.at ?? 0, Date.now() + Math.random() * this.delay)
+          if (pieces.push({ at, piece }) === 1) setTimeout(pass, at - Date.now())
         })
         from.on('error', () => undefined)
         from.on('close', () => {
