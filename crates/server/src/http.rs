@@ -312,7 +312,7 @@ async fn refuse_foreign_hosts(refusals: Arc<Refusals>, request: Request, next: N
     }
     refusals.note(Refusal::Host);
     let message =
-        "`trunkline dev` answers to localhost, 127.0.0.1 and [::1] only, not to another name in `Host`";
+        "`trunkline dev` answers to localhost, 127.0.0.1 and [::1] only, not to another name in `Host`; `trunkline serve` answers to any";
     Problem::new(Fault::new(ErrorCode::Forbidden, message)).into_response()
 }
 
