@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { CHROMIUM, Cleanup, launchBrowser, within } from './harness.mjs'
 import { tests as chat } from './suites/chat.mjs'
 import { tests as plain } from './suites/plain.mjs'
+import { tests as sdk } from './suites/sdk.mjs'
 import { tests as tutorials } from './suites/tutorials.mjs'
 
 const TEST_TIMEOUT = 120_000
@@ -22,7 +23,7 @@ function lacking(name) {
   return path ? `${name} (there is no ${path})` : `${name} (it is not set)`
 }
 
-const suites = { tutorials, plain, chat }
+const suites = { tutorials, plain, sdk, chat }
 const chosen = process.argv.slice(2)
 const counts = { passed: 0, failed: 0, skipped: 0 }
 const browser = missing.chromium ? undefined : await launchBrowser()
