@@ -5,7 +5,7 @@ import { rolldown } from 'rolldown'
 
 /** [entry point, bytes, what is not counted] */
 const LIMITS = [
-  ['packages/client/dist/esm/index.js', 10_500, []],
+  ['packages/client/dist/esm/index.js', 11_264, []],
   ['packages/react/dist/esm/index.js', 2_048, ['react', '@trunkline/client']],
   [
     'packages/react/dist/esm/query.js',

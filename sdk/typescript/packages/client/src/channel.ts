@@ -3,7 +3,7 @@
 //   outside ──▶ asking ──▶ inside        refused for now: later, for good: denied; line lost: outside
 
 import type { Host } from './host.js'
-import { backoff, LIMITS } from './limits.js'
+import { backoff, LIMITS, patience } from './limits.js'
 import { type Bound, Log, type Subscribed } from './log.js'
 import { Outbox, type Outgoing } from './outbox.js'
 import { Presence } from './presence.js'
@@ -22,7 +22,7 @@ import {
   type TimelineView,
   TrunklineError,
 } from './types.js'
-import { errorOf, type Frame, number, text } from './wire.js'
+import { errorOf, type Frame, number, onAbort, text } from './wire.js'
 
 export interface ChannelOptions {
   /** A token for this channel alone, asked for at each subscribe. */
@@ -76,6 +76,10 @@ export class Channel<Data = any> {
   #listeners = new Set<{ listener: Listener<Data> | undefined; told: ((notice: Notice) => void) | undefined }>()
   #place: 'outside' | 'asking' | 'inside' = 'outside'
   #asked: Position | undefined
+  /** Counts questions, for answers that come too late. */
+  #asking = 0
+  /** What was said of oneself last, as JSON. */
+  #said: string | undefined
   /** Where a value or a map stands. */
   #stands: Position | undefined
   #held = new Map<string, Message<Data>>()
@@ -167,11 +171,26 @@ export class Channel<Data = any> {
     const body: Frame = { ...rest, ...(options.op !== 'delete' && { data }) }
     if (condition !== undefined) body.if = { offset: condition }
     return new Promise((resolve, reject) => {
-      const settle = (outcome: Receipt | TrunklineError) =>
-        outcome instanceof TrunklineError ? reject(outcome) : resolve(outcome)
+      if (signal?.aborted) {
+        reject(signal.reason)
+        return
+      }
+      try {
+        // What is no JSON is refused now, not when its turn has come.
+        JSON.stringify(body)
+      } catch (error) {
+        reject(error)
+        return
+      }
+      let unheard = () => {}
+      const settle = (outcome: Receipt | TrunklineError) => {
+        unheard()
+        if (outcome instanceof TrunklineError) reject(outcome)
+        else resolve(outcome)
+      }
       const draft = this.#write(data, body, { shown: false, key, settle })
       if (!draft) reject(this.#full())
-      else signal?.addEventListener('abort', () => this.#takeBack(draft.id) && reject(signal.reason))
+      else unheard = onAbort(signal, (reason) => this.#takeBack(draft.id) && reject(reason))
     })
   }
 
@@ -192,7 +211,11 @@ export class Channel<Data = any> {
       get: () => this.#shown().get(),
       subscribe: (listener) => this.#shown().subscribe(listener),
       older: (signal) => this.#older(signal),
-      post: (data) => this.#write(data, { data }, { shown: true }),
+      post: (data) => {
+        // What is no JSON is refused now, not when its turn has come.
+        JSON.stringify(data)
+        return this.#write(data, { data }, { shown: true })
+      },
       retry: (id) => this.#again(id),
       discard: (id) => this.#takeBack(id),
       restore: (drafts) => this.#restore(drafts),
@@ -206,10 +229,7 @@ export class Channel<Data = any> {
   get presence(): Presence {
     if (!this.#presence) {
       const { host, me } = this.#around
-      const say = (state: Json) => {
-        if (this.#place === 'inside') this.#around.send({ type: 'presence', channel: this.name, state })
-      }
-      this.#presence = new Presence({ host, me, say })
+      this.#presence = new Presence({ host, me, say: (state) => this.#say(state) })
       // A subscription is replaced by one that tells.
       if (this.#place !== 'outside') this.#join(true)
     }
@@ -236,6 +256,15 @@ export class Channel<Data = any> {
   }
 
   // Called by the client.
+
+  configure(options: ChannelOptions): void {
+    this.#options = { ...this.#options, ...options }
+  }
+
+  /** Another token counts. */
+  renewed(): void {
+    if (this.#status.get().state === 'denied') this.#join()
+  }
 
   /** What `connect` or `subscribe` is to ask, if it is to be asked now. */
   asking(): Frame | undefined {
@@ -271,7 +300,9 @@ export class Channel<Data = any> {
     if (frame.type === 'message') this.#heard(messageOf<Data>(frame))
     else if (frame.type === 'presence') this.#presence?.take(frame)
     else if (frame.type === 'subscribed') this.#joined(frame)
-    else if (frame.type === 'unsubscribed' ? this.#place !== 'outside' : this.#place === 'asking') this.#refused(frame)
+    else if (frame.type === 'unsubscribed' ? frame.code && this.#place !== 'outside' : this.#place === 'asking') {
+      this.#refused(frame)
+    }
   }
 
   // Following.
@@ -287,6 +318,7 @@ export class Channel<Data = any> {
     const state = this.#presence?.state
     if (this.#presence) question.presence = true
     if (state !== undefined) question.state = state
+    this.#said = JSON.stringify(state)
     return question
   }
 
@@ -304,11 +336,15 @@ export class Channel<Data = any> {
       ask({})
       return
     }
+    this.#asking += 1
+    const asking = this.#asking
+    const isAsked = () => this.#place === 'asking' && asking === this.#asking
     Promise.resolve()
       .then(token)
       .then(
-        (token) => this.#place === 'asking' && ask({ token }),
-        (error: unknown) => this.#refused({ code: 'no_token', message: String(error), retry: LIMITS.backoffMax / 2 }),
+        (token) => isAsked() && ask({ token }),
+        (error: unknown) =>
+          isAsked() && this.#refused({ code: 'no_token', message: String(error), retry: LIMITS.backoffMax / 2 }),
       )
   }
 
@@ -335,13 +371,23 @@ export class Channel<Data = any> {
     else this.#given(frame)
     if (frame.presence) this.#presence?.take(frame.presence as Frame)
     this.#is('live')
+    // What was said of oneself while it was asked.
+    const state = this.#presence?.state
+    if (state !== undefined && JSON.stringify(state) !== this.#said) this.#say(state)
     this.#moved()
+  }
+
+  #say(state: Json): void {
+    if (this.#place !== 'inside') return
+    this.#said = JSON.stringify(state)
+    this.#around.send({ type: 'presence', channel: this.name, state })
   }
 
   /** Of a value or a map: what it is now, or what has changed. */
   #given(frame: Frame): void {
     const { epoch, offset } = frame as { epoch?: string; offset?: number }
-    if (epoch !== undefined && offset !== undefined) this.#stands = { epoch, offset }
+    // What is replayed comes yet, and has its places with it.
+    if (epoch !== undefined && offset !== undefined && !frame.replay) this.#stands = { epoch, offset }
     if (!Array.isArray(frame.entries)) return
     this.#held.clear()
     this.#newest = undefined
@@ -356,11 +402,13 @@ export class Channel<Data = any> {
       error.retryAfter !== undefined ||
       PASSING.includes(error.code) ||
       (error.code === 'token_expired' && this.#options.token !== undefined)
-    this.#status.set({ state: passes ? 'subscribing' : 'denied', error })
+    // Whoever has left meanwhile does not care.
+    if (this.#listeners.size === 0) this.#is('idle')
+    else this.#status.set({ state: passes ? 'subscribing' : 'denied', error })
     this.#moved()
-    if (!passes) return
+    if (!passes || this.#listeners.size === 0) return
     const { host } = this.#around
-    const delay = Math.min(error.retryAfter ?? backoff(this.#failures, host.random()), LIMITS.retryMax)
+    const delay = patience(error.retryAfter, backoff(this.#failures, host.random()))
     this.#failures += 1
     host.clearTimeout(this.#timers.again)
     this.#timers.again = host.setTimeout(() => this.#join(), delay)
@@ -387,6 +435,8 @@ export class Channel<Data = any> {
   }
 
   #keep(message: Message<Data>): void {
+    // What is ephemeral passes by.
+    if (message.offset === 0 && this.#kind !== 'signal') return
     this.#newest = message.op === 'delete' ? undefined : message
     if (this.#kind !== 'map' || message.entry === undefined) return
     if (message.op === 'delete') this.#held.delete(message.entry)
@@ -427,6 +477,8 @@ export class Channel<Data = any> {
       this.#shownAt = host.now()
       this.#last.set(this.#newest)
       if (this.#kind === 'map') this.#map.set(new Map(this.#held))
+      // Where nobody asks for a timeline nobody looks back.
+      if (!this.#timeline) this.#log.trim(LIMITS.page)
       this.#view?.set(this.#log.view() as TimelineView<Data>)
     }
     const rest = LIMITS.frame - (host.now() - this.#shownAt)
@@ -442,7 +494,6 @@ export class Channel<Data = any> {
   // Pages.
 
   async #older(signal?: AbortSignal): Promise<TimelineView<Data>> {
-    this.#around.need()
     for (let attempt = 0; attempt < 5; attempt += 1) {
       const { generation, lo, hasOlder, loaded } = this.#log
       if (loaded && !hasOlder) break
@@ -460,11 +511,18 @@ export class Channel<Data = any> {
   #lookOnce(): void {
     if (this.#look !== 'not yet') return
     this.#look = 'under way'
-    const looked = (error?: TrunklineError) => {
-      this.#look = error && PASSING.includes(error.code) ? 'not yet' : 'done'
+    const looked = (look: 'not yet' | 'done') => {
+      this.#look = look
       this.#moved()
     }
-    this.#older().then(() => looked(), looked)
+    this.#older().then(
+      () => looked('done'),
+      (error: TrunklineError) => {
+        const { host } = this.#around
+        if (!PASSING.includes(error.code)) looked('done')
+        else host.setTimeout(() => looked('not yet'), patience(error.retryAfter, backoff(3, 0.5 + host.random() / 2)))
+      },
+    )
   }
 
   #fill(): void {
@@ -484,8 +542,8 @@ export class Channel<Data = any> {
         this.#filled(merged && before !== JSON.stringify(this.#log.wants) ? 0 : LIMITS.backoffFirst / 2)
       },
       (error: TrunklineError) => {
-        if (!PASSING.includes(error.code)) this.#log.skip()
-        this.#filled(error.retryAfter ?? backoff(++this.#failures, 0.5 + this.#around.host.random() / 2))
+        if (this.#place === 'inside' && !PASSING.includes(error.code)) this.#log.skip()
+        this.#filled(patience(error.retryAfter, backoff(++this.#failures, 0.5 + this.#around.host.random() / 2)))
       },
     )
   }
@@ -529,7 +587,8 @@ export class Channel<Data = any> {
 
   #restore(drafts: readonly Draft<Data>[]): void {
     for (const { id, data, at, state, error, key = this.#newKey() } of drafts) {
-      if (this.#outbox.find(id)) continue
+      // One that is in the log by now was sent.
+      if (this.#outbox.find(id) || this.#log.has(key)) continue
       const draft: Draft = { id, data, at, key, state: state === 'failed' ? state : 'waiting', error }
       this.#outbox.add({ draft, body: { data }, shown: true, ours: true, restored: true })
     }
@@ -549,8 +608,9 @@ export class Channel<Data = any> {
 
   /** One that was sent cannot be taken back. */
   #takeBack(id: string): Draft<Data> | undefined {
-    const state = this.#outbox.find(id)?.draft.state
-    if (state !== 'waiting' && state !== 'failed') return undefined
+    const found = this.#outbox.find(id)
+    const state = found?.draft.state
+    if (state !== 'failed' && (state !== 'waiting' || found?.sent)) return undefined
     const item = this.#outbox.remove(id)
     this.#moved()
     return item?.draft as Draft<Data> | undefined
@@ -573,7 +633,7 @@ export class Channel<Data = any> {
   /** What has waited for too long is not sent any more: nobody expects it. */
   #expire(before: number): void {
     const { host } = this.#around
-    const waiting = this.#outbox.waiting()
+    const waiting = this.#outbox.waiting().filter((item) => !item.again)
     for (const { draft } of waiting) {
       if (draft.at > before) break
       this.#outbox.failed(draft.id, new TrunklineError('expired', 'It has waited for a line for too long.'))
@@ -583,12 +643,15 @@ export class Channel<Data = any> {
     this.#timers.expire = first && host.setTimeout(() => this.#moved(), first.draft.at - before + 1)
   }
 
-  #send({ draft: { id, key, data }, body }: Outgoing): void {
+  #send(item: Outgoing): void {
+    const { draft, body } = item
+    const { id, key, data } = draft
     const { host, messageMax } = this.#around
     if (messageMax !== undefined && new TextEncoder().encode(JSON.stringify(data ?? null)).length > messageMax) {
       this.#outbox.failed(id, new TrunklineError('too_large', `It is larger than ${messageMax} bytes.`))
       return
     }
+    item.sent = true
     this.#outbox.change(id, { state: 'sending' })
     const doubt = host.setTimeout(() => this.#around.probe(), LIMITS.patience)
     this.#around.send({ type: 'publish', channel: this.name, key, ...body }, (frame) => {
@@ -611,7 +674,7 @@ export class Channel<Data = any> {
   }
 
   #notPublished(id: string, error: TrunklineError): void {
-    if (!PASSING.includes(error.code)) {
+    if (!PASSING.includes(error.code) && error.retryAfter === undefined) {
       this.#outbox.failed(id, error)
       return
     }
@@ -619,7 +682,7 @@ export class Channel<Data = any> {
     this.#careful = true
     const { host } = this.#around
     host.clearTimeout(this.#timers.hold)
-    const delay = Math.min(error.retryAfter ?? backoff(2, host.random()), LIMITS.retryMax)
+    const delay = patience(error.retryAfter, backoff(2, host.random()))
     this.#timers.hold = host.setTimeout(() => {
       this.#timers.hold = undefined
       this.#moved()

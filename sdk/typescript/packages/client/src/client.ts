@@ -7,7 +7,7 @@ import { Line, type LineOptions, type Token } from './line.js'
 import type { Bound } from './log.js'
 import type { Store } from './store.js'
 import { type Connection, type DataOf, type Page, TrunklineError } from './types.js'
-import { errorOf, type Frame } from './wire.js'
+import { errorOf, type Frame, onAbort } from './wire.js'
 
 export interface ClientOptions extends Omit<LineOptions, 'url'> {
   /** The server: `wss://chat.example.com`, with `/ws` or without, or the same with `https://`. Default: of this page. */
@@ -20,6 +20,8 @@ export interface ClientOptions extends Omit<LineOptions, 'url'> {
   /** A world of one's own: sockets, time and chance. For tests. */
   host?: Partial<Host>
 }
+
+const STOPPED = new TrunklineError('closed', 'The client is disconnected.')
 
 export class Client {
   /** How the line stands. */
@@ -46,6 +48,9 @@ export class Client {
       resume: () => this.#resume(),
       up: () => this.#up(),
       down: () => this.#down(),
+      renewed: () => {
+        for (const channel of this.#channels.values()) channel.renewed()
+      },
       take: (frame) => this.#take(frame),
     })
     this.connection = this.#line.connection
@@ -113,7 +118,7 @@ export class Client {
         options ?? {},
       )
       this.#channels.set(name, channel)
-    }
+    } else if (options) channel.configure(options)
     return channel
   }
 
@@ -122,12 +127,18 @@ export class Client {
     channel: Name,
     bound: Bound & { limit?: number; signal?: AbortSignal } = {},
   ): Promise<Page<DataOf<Name>>> {
-    const { limit, signal, ...rest } = bound
-    return this.#page(channel, rest, limit ?? LIMITS.page, signal) as Promise<Page<DataOf<Name>>>
+    const { limit, signal, before, after } = bound
+    return this.#page(
+      channel,
+      { ...(before !== undefined && { before }), ...(after !== undefined && { after }) },
+      limit ?? LIMITS.page,
+      signal,
+    ) as Promise<Page<DataOf<Name>>>
   }
 
   /** Asks the application behind the server. If the line is lost meanwhile, whether it was done is open. */
   async rpc<Answer = unknown>(method: string, data?: unknown): Promise<Answer> {
+    JSON.stringify(data)
     return (await this.#request({ type: 'rpc', method, data }, false)).data as Answer
   }
 
@@ -188,19 +199,26 @@ export class Client {
   #request(command: Frame, repeats: boolean, signal?: AbortSignal): Promise<Frame> {
     const host = this.#host
     return new Promise((resolve, reject) => {
-      signal?.addEventListener('abort', () => reject(signal.reason))
+      const unheard = onAbort(signal, reject)
+      const settle = (done: () => void) => {
+        unheard()
+        done()
+      }
       const ask = () => {
         if (signal?.aborted) return
-        const closed = this.#need()
-        if (closed) reject(closed)
+        const closed = this.#need() ?? (this.#wasStopped && !repeats ? STOPPED : undefined)
+        if (closed) settle(() => reject(closed))
         else if (!this.#line.isOnline) this.#waiting.push(ask)
         else {
           const doubt = host.setTimeout(() => this.#line.probe(), LIMITS.patience)
           this.#line.send(command, (frame) => {
             host.clearTimeout(doubt)
-            if (frame) frame.type === 'error' ? reject(errorOf(frame)) : resolve(frame)
+            if (frame) settle(() => (frame.type === 'error' ? reject(errorOf(frame)) : resolve(frame)))
             else if (repeats) this.#waiting.push(ask)
-            else reject(new TrunklineError('connection_lost', 'The line was lost before there was an answer.'))
+            else
+              settle(() =>
+                reject(new TrunklineError('connection_lost', 'The line was lost before there was an answer.')),
+              )
           })
         }
       }

@@ -38,6 +38,12 @@ export const LIMITS = {
   unread: 10_000,
 } as const
 
+/** How long to wait where a server named a time: that long, unless it is so short that all would come at once. */
+export function patience(retry: number | undefined, jittered: number): number {
+  if (retry === undefined) return jittered
+  return Math.min(retry < 1_000 ? Math.max(retry, jittered) : retry, LIMITS.retryMax)
+}
+
 /** Full jitter: anywhere between at once and a cap that doubles with each failure. */
 export function backoff(failures: number, random: number): number {
   return random * Math.min(LIMITS.backoffMax, LIMITS.backoffFirst * 2 ** failures)

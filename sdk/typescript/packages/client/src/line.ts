@@ -8,8 +8,8 @@
 
 import { isFinal } from './codes.js'
 import type { Host } from './host.js'
-import { backoff, LIMITS } from './limits.js'
-import { Cell } from './store.js'
+import { backoff, LIMITS, patience } from './limits.js'
+import { Cell, call } from './store.js'
 import { type Connection, TrunklineError } from './types.js'
 import { errorOf, type Frame, number, text } from './wire.js'
 
@@ -19,6 +19,8 @@ export interface Owner {
   resume(): Frame
   up(): void
   down(): void
+  /** Another token counts: what was denied may be allowed now. */
+  renewed(): void
   /** What is no answer. */
   take(frame: Frame): void
 }
@@ -68,6 +70,8 @@ export class Line {
   #ping = 25_000
   #timers: Partial<Record<Timer, unknown>> = {}
   #unwatch: (() => void) | undefined
+  /** Counts lines, so that whoever calls an application knows whether it has begun another. */
+  #turn = 0
 
   constructor(options: LineOptions, host: Host, owner: Owner) {
     this.#options = options
@@ -117,6 +121,7 @@ export class Line {
   setToken(token: Token): void {
     this.#token = token
     if (this.isOnline) void this.#renew()
+    else if (this.connection.get().state === 'connecting') this.#open()
   }
 
   /** The server's time, as far as it is known. */
@@ -159,8 +164,12 @@ export class Line {
 
   #write(frame: Frame): void {
     if (this.#socket?.readyState !== 1) return
-    this.#options.logger?.({ type: 'out', frame })
+    this.#log({ type: 'out', frame })
     this.#socket.send(JSON.stringify(frame))
+  }
+
+  #log(event: LogEvent): void {
+    if (this.#options.logger) call(this.#options.logger, event)
   }
 
   #is(change: Partial<Connection>): void {
@@ -168,7 +177,7 @@ export class Line {
     const connection = { ...before, ...change }
     if (change.state) connection.since = this.#downSince ?? this.#host.now()
     this.connection.set(connection)
-    if (change.state) this.#options.logger?.({ type: 'connection', connection })
+    if (change.state) this.#log({ type: 'connection', connection })
   }
 
   #set(timer: Timer, ms: number, run: () => void): void {
@@ -190,7 +199,7 @@ export class Line {
       return
     }
     this.#downSince ??= this.#host.now()
-    this.#cut({ state: 'connecting', attempt: this.#attempt, retryAt: undefined })
+    if (!this.#cut({ state: 'connecting', attempt: this.#attempt, retryAt: undefined })) return
     // Also for whoever gives the token: it may never come.
     this.#set('patience', LIMITS.patience, () => this.#lost(1006))
     const attempt = this.#timers.patience
@@ -257,7 +266,8 @@ export class Line {
     this.user = text(frame.user)
     this.client = text(frame.client)
     const session = text(frame.session)
-    if (session && session !== this.#session) this.#options.onSession?.(session)
+    const { onSession } = this.#options
+    if (session && session !== this.#session && onSession) call(onSession, session)
     this.#session = session ?? this.#session
     this.#downSince = undefined
     this.#refusal = undefined
@@ -287,8 +297,10 @@ export class Line {
       return
     }
     this.#ask({ type: 'refresh', token }, (frame) => {
-      if (frame?.type === 'refreshed') this.#expires(number(frame.expires))
-      else if (frame) this.#is({ error: errorOf(frame) })
+      if (frame?.type === 'refreshed') {
+        this.#expires(number(frame.expires))
+        this.#owner.renewed()
+      } else if (frame) this.#is({ error: errorOf(frame) })
     })
   }
 
@@ -303,7 +315,7 @@ export class Line {
       return
     }
     if (frame === null || typeof frame !== 'object') return
-    this.#options.logger?.({ type: 'in', frame })
+    this.#log({ type: 'in', frame })
     const id = number(frame.id)
     const answer = id === undefined ? undefined : this.#answers.get(id)
     if (answer) {
@@ -347,11 +359,11 @@ export class Line {
     }
     const { random } = this.#host
     const jittered = wasGood && this.#spread !== undefined ? random() * this.#spread : backoff(this.#attempt, random())
-    const delay = Math.min(this.#retry ?? jittered, LIMITS.retryMax)
+    const delay = patience(this.#retry, jittered)
     this.#retry = undefined
     this.#attempt += 1
     const isDown = this.#host.isOnline() ? 'waiting' : 'offline'
-    this.#cut({ state: isDown, attempt: this.#attempt, retryAt: now + delay, error })
+    if (!this.#cut({ state: isDown, attempt: this.#attempt, retryAt: now + delay, error })) return
     this.#set('retry', delay, () => this.#open())
   }
 
@@ -363,8 +375,10 @@ export class Line {
     this.#cut({ state: 'closed', retryAt: undefined, error })
   }
 
-  /** Lets go of the socket without waiting for it: a dead one may never answer. */
-  #cut(change: Partial<Connection>): void {
+  /** Lets go of the socket without waiting for it: a dead one may never answer. False: somebody has begun another. */
+  #cut(change: Partial<Connection>): boolean {
+    this.#turn += 1
+    const turn = this.#turn
     for (const timer of Object.values(this.#timers)) this.#host.clearTimeout(timer)
     this.#timers = {}
     const socket = this.#socket
@@ -373,11 +387,12 @@ export class Line {
       socket.onopen = socket.onmessage = socket.onclose = null
       socket.close()
     }
+    const answers = this.#answers
+    this.#answers = new Map()
     this.#is(change)
-    const answers = [...this.#answers.values()]
-    this.#answers.clear()
-    for (const answer of answers) answer(undefined)
-    this.#owner.down()
+    for (const answer of answers.values()) answer(undefined)
+    if (turn === this.#turn) this.#owner.down()
+    return turn === this.#turn
   }
 }
 

@@ -69,6 +69,11 @@ export class Log {
     return this.#range?.lo ?? 1
   }
 
+  /** Whether a message is held that was published under this key. */
+  has(key: string): boolean {
+    return this.#items.some((message) => message.key === key)
+  }
+
   get loaded(): boolean {
     return this.#loaded
   }
@@ -123,8 +128,8 @@ export class Log {
     this.#floor = Math.max(this.#floor, frame.floor ?? 1)
     this.#target = place
     this.#streamEpoch = frame.recovered ? asked?.epoch : frame.epoch
-    // What was acknowledged beyond the end of the log is lost.
-    this.#outbox.again(place)
+    // What was acknowledged beyond the end of the log, or of what is left of it, is lost.
+    this.#outbox.again(frame.reason === 'rewound' ? Math.min(frame.keep ?? -1, place) : place)
     if (frame.recovered === false && !first) this.#notRecovered(frame, place)
     else if (first) this.#beginAt(place, frame.epoch)
     else if (!asked && differ(this.#epochAt(place), frame.epoch)) this.forked = true
@@ -406,8 +411,9 @@ export function fold(message: Message, reference: Message): Message {
   if (message.deleted || reference.deleted) return next
   if (op === 'edit') return { ...next, data, text, binary }
   const value = String(data ?? text)
-  const count = (message.reactions?.[value] ?? 0) + (op === 'react' ? 1 : -1)
-  const { [value]: _before, ...others } = message.reactions ?? {}
+  const before = message.reactions ?? {}
+  const count = (Object.hasOwn(before, value) ? Number(before[value]) : 0) + (op === 'react' ? 1 : -1)
+  const { [value]: _before, ...others } = before
   // One that stands already keeps its place among them.
   const counted = count > 0 ? { ...message.reactions, [value]: count } : others
   return { ...next, reactions: Object.keys(counted).length > 0 ? counted : undefined }

@@ -2,7 +2,7 @@
 // and what was acknowledged and may have to be published again. Knows no line and no clock.
 
 import { LIMITS } from './limits.js'
-import type { Draft, Message, Receipt, TrunklineError } from './types.js'
+import { type Draft, type Message, type Receipt, TrunklineError } from './types.js'
 import type { Frame } from './wire.js'
 
 /** One publish. */
@@ -16,6 +16,10 @@ export interface Outgoing {
   ours: boolean
   /** It came from an earlier life of the page, and may be in the log already. */
   restored?: boolean
+  /** It may be stored. */
+  sent?: boolean
+  /** It was acknowledged once, and is published again: its author has had an answer, and waits for none. */
+  again?: boolean
   settle?: (outcome: Receipt | TrunklineError) => void
 }
 
@@ -120,13 +124,20 @@ export class Outbox {
 
   /** What the log has lost above `keep` is published again, under the keys that it had, before all that is newer. */
   again(keep: number): void {
+    // What is at that offset by then is another message.
+    const isGone = (item: Outgoing) => Number(item.body.ref ?? 0) > Math.max(0, keep)
+    for (const item of this.waiting().filter(isGone)) {
+      this.failed(item.draft.id, new TrunklineError('rewound', 'The message that it is about was lost.'))
+    }
     const isLost = (item: Outgoing) => (item.draft.offset ?? 0) > keep
-    const lost = this.#acknowledged.filter(isLost).map((item): Outgoing => {
-      const { id, data, at, key } = item.draft
-      return { ...item, settle: undefined, draft: { id, data, at, key, state: 'waiting' } }
-    })
-    if (lost.length === 0) return
+    const lost = this.#acknowledged
+      .filter((item) => isLost(item) && !isGone(item))
+      .map((item): Outgoing => {
+        const { id, data, at, key } = item.draft
+        return { ...item, settle: undefined, again: true, draft: { id, data, at, key, state: 'waiting' } }
+      })
     this.#acknowledged = this.#acknowledged.filter((item) => !isLost(item))
+    if (lost.length === 0) return
     const isAgain = (item: Outgoing) => lost.some((other) => other.draft.id === item.draft.id)
     this.#items = [...lost, ...this.#items.filter((item) => !isAgain(item))]
     this.changes += 1

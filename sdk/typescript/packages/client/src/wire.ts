@@ -8,6 +8,15 @@ export type Frame = Record<string, unknown>
 export const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 export const number = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined)
 
+/** Calls `reject` when `signal` is aborted, or is already, until the returned function is called. */
+export function onAbort(signal: AbortSignal | undefined, reject: (reason: unknown) => void): () => void {
+  if (!signal) return () => {}
+  const abort = () => reject(signal.reason)
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort, { once: true })
+  return () => signal.removeEventListener('abort', abort)
+}
+
 /** What an `error`, an `unsubscribed` or a problem of the HTTP API says. */
 export function errorOf(frame: Frame): TrunklineError {
   const code = (text(frame.code) ?? 'internal') as ErrorCode | LocalCode

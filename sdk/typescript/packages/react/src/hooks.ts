@@ -103,26 +103,34 @@ export function useMessages<Name extends string>(name: Name, options?: ChannelOp
   const { channel, status } = useChannel(name, options)
   const timeline: Timeline<DataOf<Name>> = channel.timeline()
   const { generation, ...view } = useStore(timeline)
-  const [pages, setPages] = useState<{ isLoading: boolean; error?: Error }>({ isLoading: false })
+  const [pages, setPages] = useState<{ of: unknown; isLoading: boolean; error?: Error }>({
+    of: timeline,
+    isLoading: false,
+  })
+  // Once for each log: also when all that was held had to be dropped; and again when it goes on after a failure.
+  const asked = useRef<{ timeline: unknown; generation: number }>(undefined)
   const loadOlder = useCallback(async () => {
-    setPages({ isLoading: true })
+    setPages({ of: timeline, isLoading: true })
     try {
       await timeline.loadOlder()
-      setPages({ isLoading: false })
+      setPages({ of: timeline, isLoading: false })
     } catch (error) {
-      setPages({ isLoading: false, error: error as Error })
+      asked.current = undefined
+      setPages({ of: timeline, isLoading: false, error: error as Error })
     }
   }, [timeline])
-  // Once for each log: also when all that was held had to be dropped.
-  const first = `${name} ${generation}`
-  const asked = useRef('')
+  const isLive = status.state === 'live'
   useEffect(() => {
-    if (view.loaded || asked.current === first) return
-    asked.current = first
+    const { current } = asked
+    if (view.loaded || (current?.timeline === timeline && current.generation === generation)) return
+    // The second look is for a line that is back.
+    if (current === undefined && pages.error && !isLive) return
+    asked.current = { timeline, generation }
     void loadOlder()
-  }, [first, view.loaded, loadOlder])
+  }, [timeline, generation, view.loaded, loadOlder, isLive, pages.error])
+  const { isLoading, error } = pages.of === timeline ? pages : { isLoading: false, error: undefined }
   const { post: send, retry, discard, edit, remove, react, unreact } = timeline
-  return { ...view, ...pages, status, send, retry, discard, loadOlder, edit, remove, react, unreact }
+  return { ...view, isLoading, error, status, send, retry, discard, loadOlder, edit, remove, react, unreact }
 }
 
 /** Follows a channel, and who is there. Asked for before it is subscribed to. */
@@ -165,13 +173,15 @@ export function useTyping(name: string): { typing: readonly Member[]; setTyping:
 /** How many messages of others have come since it was looked at: since it was mounted, or `markRead` was called. */
 export function useUnread(name: string): { unread: number; markRead: () => void } {
   const client = useClient()
-  const [unread, setUnread] = useState(0)
+  const [counted, setCounted] = useState({ name, unread: 0 })
   useChannel(name, {
-    onMessage: ({ ref, from }) => {
-      if (ref === undefined && from !== client.me.user) setUnread((count) => count + 1)
+    onMessage: ({ ref, from, offset }) => {
+      if (ref !== undefined || offset === 0 || from === client.me.user) return
+      setCounted((before) => ({ name, unread: (before.name === name ? before.unread : 0) + 1 }))
     },
   })
-  return { unread, markRead: useCallback(() => setUnread(0), []) }
+  const markRead = useCallback(() => setCounted({ name, unread: 0 }), [name])
+  return { unread: counted.name === name ? counted.unread : 0, markRead }
 }
 
 /** What a value is now. */
@@ -189,10 +199,17 @@ export function useMap<Name extends string>(
 
 /** The newest `length` messages, for a chart: renewed once per frame, however many come. */
 export function useSeries<Name extends string>(name: Name, length = 500): readonly Message<DataOf<Name>>[] {
-  const [series, setSeries] = useState<readonly Message<DataOf<Name>>[]>([])
+  const [series, setSeries] = useState<{ name: string; rows: readonly Message<DataOf<Name>>[] }>({ name, rows: [] })
   const waiting = useRef<Message<DataOf<Name>>[]>([])
   const frame = useRef<ReturnType<typeof setTimeout>>(undefined)
-  useEffect(() => () => clearTimeout(frame.current), [])
+  useEffect(
+    () => () => {
+      clearTimeout(frame.current)
+      frame.current = undefined
+      if (name) waiting.current = []
+    },
+    [name],
+  )
   useChannel(name, {
     onMessage: (message) => {
       waiting.current.push(message)
@@ -200,9 +217,9 @@ export function useSeries<Name extends string>(name: Name, length = 500): readon
       frame.current ??= setTimeout(() => {
         frame.current = undefined
         const came = waiting.current.splice(0)
-        setSeries((before) => [...before, ...came].slice(-length))
+        setSeries((before) => ({ name, rows: [...(before.name === name ? before.rows : []), ...came].slice(-length) }))
       }, 16)
     },
   })
-  return series
+  return series.name === name ? series.rows : []
 }

@@ -11,7 +11,8 @@ import {
   useQuery,
   useQueryClient,
 } from '@tanstack/react-query'
-import type { Client, DataOf, Draft, Message, PublishOptions, Receipt, TimelineView } from '@trunkline/client'
+import type { Client, DataOf, Draft, Message, PublishOptions, Receipt, Timeline, TimelineView } from '@trunkline/client'
+import { useEffect, useRef } from 'react'
 import { useChannel, useStore } from './hooks.js'
 import { useClient } from './provider.js'
 
@@ -21,17 +22,33 @@ export interface HistoryPage {
   hasOlder: boolean
 }
 
+/** The pages that a timeline was fed with, by what they were asked with. */
+const fed = new WeakMap<Timeline, Map<string, HistoryPage>>()
+
 /** The past of a channel, from the newest page down. `generation` is that of its timeline. */
 export function historyQueryOptions(client: Client, name: string, generation = 0) {
   const timeline = client.channel(name).timeline()
   return infiniteQueryOptions({
     queryKey: ['trunkline', 'history', name, generation] as const,
-    queryFn: async ({ signal }): Promise<HistoryPage> => {
+    queryFn: async ({ signal, pageParam }): Promise<HistoryPage> => {
+      const pages = fed.get(timeline) ?? new Map<string, HistoryPage>()
+      fed.set(timeline, pages)
+      const asked = `${generation} ${pageParam}`
+      const known = pages.get(asked)
+      const held = timeline.get()
+      // A page that is read again is there already, unless it was forgotten since.
+      if (known && held.loaded && held.lo <= known.lo) return known
       const { lo, hasOlder } = await timeline.loadOlder(signal)
+      pages.set(asked, { lo, hasOlder })
       return { lo, hasOlder }
     },
     initialPageParam: undefined as number | undefined,
-    getNextPageParam: ({ lo, hasOlder }) => (hasOlder ? lo : undefined),
+    getNextPageParam: ({ lo, hasOlder }) => {
+      if (hasOlder) return lo
+      // What was forgotten is there to be read again.
+      const held = timeline.get()
+      return held.loaded && held.hasOlder ? held.lo : undefined
+    },
     staleTime: Number.POSITIVE_INFINITY,
   })
 }
@@ -43,6 +60,12 @@ export function useInfiniteHistory<Name extends string>(name: Name) {
   const timeline = channel.timeline()
   const view: TimelineView<DataOf<Name>> = useStore(timeline)
   const query = useInfiniteQuery(historyQueryOptions(client, name, view.generation))
+  // A cache that was kept or sent along knows how far pages go, and has no messages.
+  const { refetch, isSuccess, isFetching } = query
+  const isEmpty = isSuccess && !isFetching && !view.loaded
+  useEffect(() => {
+    if (isEmpty) void refetch()
+  }, [isEmpty, refetch])
   return { ...view, status, query, timeline }
 }
 
@@ -71,7 +94,10 @@ export function bindInvalidation<Name extends string>(
   )
 }
 
-/** A query that a channel keeps up to date: each message is applied to what the cache has. */
+/**
+ * A query that a channel keeps up to date: each message is applied to what the cache has. A message may be in what was
+ * fetched already, so `apply` has to bear one twice: set, do not add.
+ */
 export function useLiveQuery<Data, Name extends string>(
   options: UseQueryOptions<Data> & {
     channel: Name
@@ -80,16 +106,28 @@ export function useLiveQuery<Data, Name extends string>(
 ) {
   const { channel, apply, ...query } = options
   const queryClient = useQueryClient()
-  const refetch = () => void queryClient.invalidateQueries({ queryKey: query.queryKey })
-  useChannel(channel, {
+  // What is fetched before the channel is live, or while a message comes, may lack that message: it is fetched once more.
+  const isStale = useRef(false)
+  const { status } = useChannel(channel, {
     onMessage: (message) => {
-      // What is being fetched now may have been read before this message: it is fetched again.
-      if (queryClient.isFetching({ queryKey: query.queryKey }) > 0) refetch()
+      if (queryClient.isFetching({ queryKey: query.queryKey }) > 0) isStale.current = true
       queryClient.setQueryData<Data>(query.queryKey, (data) => (data === undefined ? data : apply(data, message)))
     },
-    onNotice: ({ type }) => type !== 'recovered' && refetch(),
+    onNotice: ({ type }) => {
+      if (type !== 'recovered') void queryClient.invalidateQueries({ queryKey: query.queryKey })
+    },
   })
-  return useQuery(query)
+  const result = useQuery(query)
+  const { fetchStatus, refetch } = result
+  const isLive = status.state === 'live'
+  useEffect(() => {
+    if (!isLive) isStale.current = true
+    else if (fetchStatus === 'idle' && isStale.current) {
+      isStale.current = false
+      void refetch()
+    }
+  }, [isLive, fetchStatus, refetch])
+  return result
 }
 
 export type { Draft }

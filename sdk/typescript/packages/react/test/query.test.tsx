@@ -114,13 +114,27 @@ test('a live query applies what comes to what was fetched', async () => {
         queryKey: ['count'],
         queryFn: async () => 40,
         channel: LOBBY,
-        apply: (count: number, message) => count + Number(message.data),
+        apply: (_before: number, message) => Number(message.data),
       }),
     { wrapper },
   )
   await pass(100)
   expect(result.current.data).toBe(40)
-  await act(async () => void server.append(2))
+  await act(async () => void server.append(42))
   await pass(100)
   expect(result.current.data).toBe(42)
+})
+
+test('a cache that came without messages is filled, and pages that are read again double nothing', async () => {
+  const { server, client, queries, wrapper, pass } = stage()
+  for (let i = 1; i <= 150; i += 1) server.append(i)
+  const { queryKey } = historyQueryOptions(client, LOBBY)
+  queries.setQueryData(queryKey, { pages: [{ lo: 101, hasOlder: true }], pageParams: [undefined] })
+  const { result } = renderHook(() => useInfiniteHistory(LOBBY), { wrapper })
+  await pass(100)
+  await pass(100)
+  expect(result.current).toMatchObject({ lo: 101, head: 150, loaded: true })
+  await act(async () => void queries.invalidateQueries({ queryKey }))
+  await pass(100)
+  expect(result.current.messages).toHaveLength(50)
 })
