@@ -107,27 +107,29 @@ export function useMessages<Name extends string>(name: Name, options?: ChannelOp
     of: timeline,
     isLoading: false,
   })
-  // Once for each log: also when all that was held had to be dropped; and again when it goes on after a failure.
-  const asked = useRef<{ timeline: unknown; generation: number }>(undefined)
+  // Once for each log, also when all that was held had to be dropped; and once more when a line is back after a failure.
+  const asked = useRef<{ timeline: unknown; generation: number; failed: boolean }>(undefined)
   const loadOlder = useCallback(async () => {
     setPages({ of: timeline, isLoading: true })
     try {
       await timeline.loadOlder()
       setPages({ of: timeline, isLoading: false })
     } catch (error) {
-      asked.current = undefined
+      if (asked.current) asked.current.failed = true
       setPages({ of: timeline, isLoading: false, error: error as Error })
     }
   }, [timeline])
   const isLive = status.state === 'live'
+  const wasLive = useRef(isLive)
   useEffect(() => {
+    const isBack = isLive && !wasLive.current
+    wasLive.current = isLive
     const { current } = asked
-    if (view.loaded || (current?.timeline === timeline && current.generation === generation)) return
-    // The second look is for a line that is back.
-    if (current === undefined && pages.error && !isLive) return
-    asked.current = { timeline, generation }
+    const isAsked = current?.timeline === timeline && current.generation === generation
+    if (view.loaded || (isAsked && !(isBack && current.failed))) return
+    asked.current = { timeline, generation, failed: false }
     void loadOlder()
-  }, [timeline, generation, view.loaded, loadOlder, isLive, pages.error])
+  }, [timeline, generation, view.loaded, loadOlder, isLive])
   const { isLoading, error } = pages.of === timeline ? pages : { isLoading: false, error: undefined }
   const { post: send, retry, discard, edit, remove, react, unreact } = timeline
   return { ...view, isLoading, error, status, send, retry, discard, loadOlder, edit, remove, react, unreact }

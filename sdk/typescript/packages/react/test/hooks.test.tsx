@@ -107,6 +107,25 @@ test('the log is loaded, what comes is added, what is written is shown at once',
   expect(result.current.messages.at(-1)?.data).toBe('theirs')
 })
 
+test('a past that may not be read is asked for once, and once more when a line is back', async () => {
+  const { world, server, wrapper, pass } = stage()
+  let asked = 0
+  server.refuse = ({ type }) => {
+    if (type !== 'history') return undefined
+    asked += 1
+    return { type: 'error', code: 'forbidden', message: 'no' }
+  }
+  const { result } = renderHook(() => useMessages(LOBBY), { wrapper })
+  await pass(1_000)
+  for (let i = 0; i < 20; i += 1) await pass(100)
+  expect([asked, result.current.error?.message, result.current.loaded]).toEqual([1, 'no', false])
+  server.refuse = undefined
+  world.drop()
+  await pass(5_000)
+  await pass(100)
+  expect(result.current).toMatchObject({ loaded: true, error: undefined })
+})
+
 test('who is there does not flicker over a short drop', async () => {
   const { world, wrapper, pass } = stage()
   const seen: number[] = []
