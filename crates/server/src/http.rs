@@ -311,8 +311,8 @@ async fn refuse_foreign_hosts(refusals: Arc<Refusals>, request: Request, next: N
         return next.run(request).await;
     }
     refusals.note(Refusal::Host);
-    let message =
-        "`trunkline dev` answers to localhost, 127.0.0.1 and [::1] only, not to another name in `Host`; `trunkline serve` answers to any";
+    let message = "`trunkline dev` answers to localhost, 127.0.0.1 and [::1] only, not to another name in `Host`; \
+        `trunkline serve` answers to any";
     Problem::new(Fault::new(ErrorCode::Forbidden, message)).into_response()
 }
 
