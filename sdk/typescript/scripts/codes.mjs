@@ -18,12 +18,6 @@ const text = `// Made by scripts/codes.mjs from protocol/vectors: not to be edit
 export type ErrorCode =
 ${errors.map(({ code, meaning }) => `  /** ${meaning} */\n  | '${code}'`).join('\n')}
 
-/** After these it is open whether it was done. */
-export const OPEN: readonly string[] = [${errors
-  .filter((error) => error.outcome_open)
-  .map(({ code }) => `'${code}'`)
-  .join(', ')}]
-
 /** Whether a client must not come back by itself after this close code. */
 export const isFinal = (code: number): boolean =>
   (code >= 4400 && code < 4500) || [${single.join(', ')}].includes(code)

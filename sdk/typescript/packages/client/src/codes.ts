@@ -37,9 +37,6 @@ export type ErrorCode =
   /** The server is about to end; connect again. */
   | 'draining'
 
-/** After these it is open whether it was done. */
-export const OPEN: readonly string[] = ['timeout', 'internal']
-
 /** Whether a client must not come back by itself after this close code. */
 export const isFinal = (code: number): boolean =>
   (code >= 4400 && code < 4500) || [1002, 1003, 1007, 1009, 1010].includes(code)

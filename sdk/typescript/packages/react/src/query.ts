@@ -11,7 +11,7 @@ import {
   useQuery,
   useQueryClient,
 } from '@tanstack/react-query'
-import type { Client, DataOf, Draft, Message, PublishOptions, Receipt, Timeline, TimelineView } from '@trunkline/client'
+import type { Client, DataOf, Message, PublishOptions, Receipt, Timeline, TimelineView } from '@trunkline/client'
 import { useEffect, useRef } from 'react'
 import { useChannel, useStore } from './hooks.js'
 import { useClient } from './provider.js'
@@ -129,5 +129,3 @@ export function useLiveQuery<Data, Name extends string>(
   }, [isLive, fetchStatus, refetch])
   return result
 }
-
-export type { Draft }
