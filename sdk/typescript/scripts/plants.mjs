@@ -55,7 +55,6 @@ const PLANTS = [
     "if (draft.state === 'sending') this.change",
     'if (false) this.change',
   ],
-  ['sent before the log is caught up', 'channel.ts', 'if (!isJudged || (this.#place', 'if (false && (this.#place'],
   ['subscribed from nowhere', 'channel.ts', 'if (this.#asked) question.since = this.#asked', ''],
 ]
 

@@ -109,6 +109,8 @@ describe('the live edge', () => {
     expect(timeline.view().messages[1]?.data).toBe('newest')
     timeline.page(page(1, 4, 5, { items: [entry(1), entry(2, { data: 'newer still', rev: 5 }), entry(3)] }), {}, 0)
     expect(timeline.view().messages[1]?.data).toBe('newer still')
+    timeline.page(page(1, 3, 3, { items: [entry(1), entry(2, { data: 'older' }), entry(3)] }), { before: 4 }, 0)
+    expect(timeline.view().messages[1]?.data).toBe('newer still')
   })
 
   test('what a page fills a gap with may have changed what lies below, which is fetched again', () => {
